@@ -1,0 +1,326 @@
+#![expect(clippy::disallowed_methods, reason = "opens the pools of dedicated databases")]
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::{Duration, Instant};
+
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::catalogue_cell::CatalogueCell;
+use crate::client::ClientId;
+use crate::error::{Error, Result};
+use crate::schema::Catalogue;
+use crate::secret::Sealed;
+
+/// The open pools of dedicated databases: bounded in number, the least recently used idle one makes room.
+#[derive(Debug)]
+pub(crate) struct DedicatedPools {
+    pool_options: PgPoolOptions,
+    max_pools: u32,
+    wait: Duration,
+    room: Arc<Semaphore>,
+    /// Every database that somebody still routes to, so that all routes of a client share one pool.
+    known: Mutex<HashMap<ClientId, Weak<DedicatedDatabase>>>,
+    open: Mutex<HashMap<ClientId, Arc<DedicatedDatabase>>>,
+    /// Told when a pool has come out of use while somebody waits for room.
+    idle: Notify,
+    waiting: AtomicUsize,
+    /// Orders the uses of all pools.
+    clock: AtomicU64,
+    closed: AtomicBool,
+}
+
+/// A dedicated database. Its pool opens on first use, and again after it made room for another.
+pub(crate) struct DedicatedDatabase {
+    pub(crate) client: ClientId,
+    /// As it was sealed: another one means another database or role.
+    credential: Sealed,
+    connect: PgConnectOptions,
+    pools: Arc<DedicatedPools>,
+    slot: RwLock<Option<Arc<OpenPool>>>,
+    /// Held while opening, so that concurrent first uses open once, or fail once.
+    opening: tokio::sync::Mutex<Option<(Instant, Error)>>,
+}
+
+#[derive(Debug)]
+struct OpenPool {
+    pool: PgPool,
+    catalogue: CatalogueCell,
+    last_used: AtomicU64,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The pool of a dedicated database, kept open as long as this value lives.
+///
+/// Clone the inner [`PgPool`] only for as long as you hold this: once dropped, the pool may be closed to
+/// make room for another client's.
+pub struct DedicatedPool {
+    // `Some` until dropped.
+    open: Option<Arc<OpenPool>>,
+    pools: Arc<DedicatedPools>,
+}
+
+impl DedicatedPools {
+    pub(crate) fn new(max_pools: u32, wait: Duration, pool_options: PgPoolOptions) -> Self {
+        Self {
+            pool_options,
+            max_pools,
+            wait,
+            room: Arc::new(Semaphore::new(max_pools as usize)),
+            known: Mutex::default(),
+            open: Mutex::default(),
+            idle: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            clock: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// The one database of the client, as long as its credential is the same.
+    pub(crate) fn database(
+        self: &Arc<Self>,
+        client: ClientId,
+        credential: &Sealed,
+        connect: PgConnectOptions,
+    ) -> Arc<DedicatedDatabase> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = known.get(&client).and_then(Weak::upgrade)
+            && database.credential == *credential
+        {
+            return database;
+        }
+        if known.len() == known.capacity() {
+            known.retain(|_, database| database.strong_count() > 0);
+        }
+        let database = Arc::new(DedicatedDatabase {
+            client,
+            credential: credential.clone(),
+            connect: connect.application_name("tenantry"),
+            pools: Arc::clone(self),
+            slot: RwLock::new(None),
+            opening: tokio::sync::Mutex::new(None),
+        });
+        known.insert(client, Arc::downgrade(&database));
+        database
+    }
+
+    /// How many pools are open.
+    pub(crate) fn open_count(&self) -> usize {
+        self.max_pools as usize - self.room.available_permits()
+    }
+
+    /// Closes every pool and waits for the connections in use.
+    pub(crate) async fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        let databases = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        for database in databases.into_values() {
+            let open = database.slot.write().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(open) = open {
+                open.pool.close().await;
+            }
+        }
+        self.room.close();
+    }
+
+    /// Room for one more pool: free, made by closing the least recently used idle one, or waited for.
+    async fn room(&self, client: ClientId) -> Result<OwnedSemaphorePermit> {
+        let started = Instant::now();
+        loop {
+            if self.closed.load(Ordering::Acquire) {
+                return Err(Error::Closed);
+            }
+            // Registered before looking, so that a pool that comes out of use in between is not missed.
+            let mut idle = std::pin::pin!(self.idle.notified());
+            idle.as_mut().enable();
+            let _waiting = Waiting::new(&self.waiting);
+            if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
+                return Ok(room);
+            }
+            if let Some(open) = self.evict_one() {
+                tracing::debug!(for_client = %client, "a dedicated pool was closed to make room");
+                open.pool.close().await;
+                drop(open);
+                continue;
+            }
+            let left = self.wait.saturating_sub(started.elapsed());
+            let freed = async {
+                tokio::select! {
+                    () = idle => None,
+                    room = Arc::clone(&self.room).acquire_owned() => Some(room),
+                }
+            };
+            match tokio::time::timeout(left, freed).await {
+                Ok(Some(Ok(room))) => return Ok(room),
+                Ok(Some(Err(_closed))) => return Err(Error::Closed),
+                Ok(None) => {}
+                Err(_elapsed) => {
+                    return Err(Error::Busy { client, what: "room for its dedicated pool", waited: self.wait });
+                }
+            }
+        }
+    }
+
+    /// Takes the pool that was used longest ago, among those that nobody holds.
+    fn evict_one(&self) -> Option<Arc<OpenPool>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_age: Vec<(u64, ClientId)> = open
+            .iter()
+            .filter_map(|(client, database)| {
+                let slot = database.slot.read().unwrap_or_else(PoisonError::into_inner);
+                slot.as_ref().map(|open| (open.last_used.load(Ordering::Relaxed), *client))
+            })
+            .collect();
+        by_age.sort_unstable();
+        by_age.into_iter().find_map(|(_, client)| {
+            let database = Arc::clone(open.get(&client)?);
+            let mut slot = database.slot.write().unwrap_or_else(PoisonError::into_inner);
+            // Holders clone the Arc under the slot's lock, so a count of one stays one while we hold it.
+            if slot.as_ref().is_some_and(|open| Arc::strong_count(open) == 1) {
+                open.remove(&client);
+                slot.take()
+            } else {
+                None
+            }
+        })
+    }
+}
+
+impl DedicatedDatabase {
+    /// The pool, opened if it is not open. It is not closed while the value lives.
+    pub(crate) async fn pool(self: &Arc<Self>) -> Result<DedicatedPool> {
+        if let Some(open) = self.opened() {
+            return Ok(open);
+        }
+        let asked = Instant::now();
+        let mut last_failure = self.opening.lock().await;
+        if let Some(open) = self.opened() {
+            return Ok(open);
+        }
+        if let Some((failed, error)) = &*last_failure
+            && *failed > asked
+        {
+            return Err(error.clone());
+        }
+        let opened = self.open().await;
+        *last_failure = opened.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        opened
+    }
+
+    async fn open(self: &Arc<Self>) -> Result<DedicatedPool> {
+        let room = self.pools.room(self.client).await?;
+        let label = format!("dedicated database of client {}", self.client);
+        let unreachable = |step| {
+            let database = label.clone();
+            move |source: sqlx::Error| Error::Unreachable { database, step, source: source.into() }
+        };
+        let pool = self
+            .pools
+            .pool_options
+            .clone()
+            .connect_with(self.connect.clone())
+            .await
+            .map_err(unreachable("connecting"))?;
+        let catalogue = load(&pool).await.map_err(unreachable("reading its catalogue"))?;
+        let open = Arc::new(OpenPool {
+            pool,
+            catalogue: CatalogueCell::new(catalogue),
+            last_used: AtomicU64::new(self.pools.clock.fetch_add(1, Ordering::Relaxed)),
+            _room: room,
+        });
+        let held = DedicatedPool { open: Some(Arc::clone(&open)), pools: Arc::clone(&self.pools) };
+        let mut all = self.pools.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.pools.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(open);
+        all.insert(self.client, Arc::clone(self));
+        drop(all);
+        tracing::info!(client = %self.client, "a dedicated pool was opened");
+        Ok(held)
+    }
+
+    fn opened(&self) -> Option<DedicatedPool> {
+        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let open = slot.as_ref()?;
+        open.last_used.store(self.pools.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(DedicatedPool { open: Some(Arc::clone(open)), pools: Arc::clone(&self.pools) })
+    }
+}
+
+impl fmt::Debug for DedicatedDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DedicatedDatabase").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+impl DedicatedPool {
+    /// Another hold on the same pool.
+    pub(crate) fn again(&self) -> Self {
+        Self { open: self.open.clone(), pools: Arc::clone(&self.pools) }
+    }
+
+    pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
+        self.open.as_ref().map(|open| open.catalogue.current()).unwrap_or_default()
+    }
+
+    pub(crate) async fn refresh_catalogue(&self, client: ClientId) -> Result<bool> {
+        let Some(open) = &self.open else { return Ok(false) };
+        open.catalogue
+            .refresh(|| async {
+                load(&open.pool).await.map_err(|source| Error::Unreachable {
+                    database: format!("dedicated database of client {client}"),
+                    step: "reading its catalogue",
+                    source: source.into(),
+                })
+            })
+            .await
+    }
+}
+
+impl Deref for DedicatedPool {
+    type Target = PgPool;
+
+    #[expect(clippy::expect_used, reason = "the pool is taken by Drop alone")]
+    fn deref(&self) -> &PgPool {
+        &self.open.as_ref().expect("a pool is held until it is dropped").pool
+    }
+}
+
+impl fmt::Debug for DedicatedPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DedicatedPool").finish_non_exhaustive()
+    }
+}
+
+impl Drop for DedicatedPool {
+    fn drop(&mut self) {
+        drop(self.open.take());
+        if self.pools.waiting.load(Ordering::Acquire) > 0 {
+            self.pools.idle.notify_one();
+        }
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn load(pool: &PgPool) -> sqlx::Result<Catalogue> {
+    Catalogue::load(&mut *pool.acquire().await?).await
+}

@@ -1,0 +1,28 @@
+//! Open databases: the connections of pool databases, which are never handed out unscoped, and the pools of
+//! dedicated ones, which pass straight through.
+
+mod catalogue_cell;
+mod connections;
+mod dedicated;
+mod lease;
+mod options;
+mod pool_database;
+mod residue;
+mod ticket;
+
+use std::sync::Arc;
+
+pub use self::dedicated::DedicatedPool;
+pub(crate) use self::dedicated::{DedicatedDatabase, DedicatedPools};
+pub(crate) use self::lease::{Lease, Mode};
+pub use self::options::ConnectionOptions;
+pub(crate) use self::pool_database::{PoolDatabase, PoolDatabaseOptions};
+
+/// Where a client's statements go.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    /// A pool database: scoped.
+    Pool(Arc<PoolDatabase>),
+    /// The client's own: straight through.
+    Dedicated(Arc<DedicatedDatabase>),
+}

@@ -1,0 +1,299 @@
+#![expect(clippy::disallowed_methods, reason = "the statements of the platform database")]
+
+use std::str::FromStr;
+
+use async_trait::async_trait;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::types::Json;
+
+use super::{Directory, PoolRecord};
+use crate::client::{ClientId, ClientRecord, ClientRef, Placement, PoolId};
+use crate::error::{Error, Result};
+use crate::plan::{Features, Hosting, Limits};
+use crate::schema;
+use crate::secret::{Keyring, Sealed, SealedFor};
+
+/// The directory that keeps clients, pools and sealed credentials in a platform database. Cheap to clone.
+///
+/// Reading is what [`Directory`] asks for; changing is here as well: pools are registered, clients created,
+/// activated and given credentials. The database itself refuses what a client's tier does not allow.
+#[derive(Clone, Debug)]
+pub struct PlatformDirectory {
+    pub(crate) db: PgPool,
+    pub(crate) keyring: Keyring,
+}
+
+/// The columns that secrets are sealed for.
+pub(crate) mod column {
+    pub(crate) const POOL_APP: &str = "pools.app_connection";
+    pub(crate) const POOL_ADMIN: &str = "pools.admin_connection";
+    pub(crate) const POOL_SCOPE_KEY: &str = "pools.scope_key";
+    pub(crate) const CLIENT_APP: &str = "clients.app_connection";
+    pub(crate) const CLIENT_ADMIN: &str = "clients.admin_connection";
+}
+
+/// What a secret of a pool is sealed for.
+pub(crate) fn of_pool(pool: PoolId, column: &str) -> SealedFor<'_> {
+    SealedFor { owner: pool.as_uuid(), column }
+}
+
+/// What a secret of a client is sealed for.
+pub(crate) fn of_client(client: ClientId, column: &str) -> SealedFor<'_> {
+    SealedFor { owner: client.as_uuid(), column }
+}
+
+impl PlatformDirectory {
+    /// Connects to the platform database, with 5 connections at most.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.
+    pub async fn connect(url: &SecretString, keyring: Keyring) -> Result<Self> {
+        let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Error::Invalid {
+            owner: "the platform".to_owned(),
+            what: "connection URL".to_owned(),
+            reason: "it is not a PostgreSQL URL".to_owned(),
+        })?;
+        let db = PgPoolOptions::new()
+            .max_connections(5)
+            .connect_with(options.application_name("tenantry"))
+            .await
+            .map_err(|source| Error::Unreachable {
+                database: "platform database".to_owned(),
+                step: "connecting",
+                source: source.into(),
+            })?;
+        Ok(Self { db, keyring })
+    }
+
+    /// Brings the platform database to the crate's catalogue. Safe to run again, and by several processes.
+    ///
+    /// # Errors
+    /// [`Error::Migration`] where a migration fails, or where one that was applied has changed.
+    ///
+    /// # Cancel safety
+    /// Each migration commits or not as a whole; call it again to go on.
+    pub async fn migrate(&self) -> Result<()> {
+        let conn = self.db.acquire().await.map_err(failed("migrating"))?;
+        // Detached, so that a cancellation closes the connection that holds the migrator's lock.
+        schema::apply_to_platform(&mut conn.detach()).await
+    }
+
+    /// Closes the connections and waits for those in use.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
+    /// Stores a secret of a client, sealed, in place of the one of that provider and kind.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClient`]; [`Error::Platform`] where the database refuses.
+    ///
+    /// # Cancel safety
+    /// Dropped, the secret was stored or not.
+    pub async fn set_credential(
+        &self,
+        client: ClientId,
+        provider: &str,
+        kind: &str,
+        secret: &SecretString,
+    ) -> Result<()> {
+        let column = credential_column(provider, kind);
+        let sealed = self.seal(secret, of_client(client, &column), || format!("client {client}"))?;
+        let stored = sqlx::query(
+            "insert into platform.client_credentials (client_id, provider, kind, sealed)
+             select c.id, $2, $3, $4 from platform.clients c where c.id = $1 and c.deleted_at is null
+             on conflict (client_id, provider, kind) do update set sealed = excluded.sealed",
+        )
+        .bind(client)
+        .bind(provider)
+        .bind(kind)
+        .bind(sealed)
+        .execute(&self.db)
+        .await
+        .map_err(failed("storing a credential"))?;
+        match stored.rows_affected() {
+            0 => Err(Error::UnknownClient { client: client.into() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A secret of a client. There is no fallback where it has none.
+    ///
+    /// # Errors
+    /// [`Error::MissingCredential`]; [`Error::WrongKey`] where it does not open.
+    pub async fn credential(&self, client: ClientId, provider: &str, kind: &str) -> Result<SecretString> {
+        let sealed: Option<Sealed> = sqlx::query_scalar(
+            "select k.sealed from platform.client_credentials k
+             join platform.clients c on c.id = k.client_id and c.deleted_at is null
+             where k.client_id = $1 and k.provider = $2 and k.kind = $3",
+        )
+        .bind(client)
+        .bind(provider)
+        .bind(kind)
+        .fetch_optional(&self.db)
+        .await
+        .map_err(failed("reading a credential"))?;
+        let what = || format!("{kind} of {provider}");
+        let sealed = sealed
+            .ok_or_else(|| Error::MissingCredential { owner: format!("client {client}"), what: what() })?;
+        let column = credential_column(provider, kind);
+        self.keyring.open(&sealed, of_client(client, &column)).map_err(|source| Error::WrongKey {
+            owner: format!("client {client}"),
+            what: what(),
+            source,
+        })
+    }
+
+    pub(crate) fn seal(
+        &self,
+        secret: &SecretString,
+        for_: SealedFor<'_>,
+        owner: impl Fn() -> String,
+    ) -> Result<Sealed> {
+        self.keyring.seal(secret, for_).map_err(|source| Error::WrongKey {
+            owner: owner(),
+            what: for_.column.to_owned(),
+            source,
+        })
+    }
+}
+
+/// One query each, on a unique index.
+macro_rules! client_by {
+    ($condition:literal) => {
+        concat!(
+            "select c.id, c.name, c.slug, c.external_ref, c.domain, c.status, c.tier, c.hosting, c.pool_id,
+                    c.epoch, c.app_connection,
+                    ((t.limits || c.limit_overrides) - 'hosting')
+                        || jsonb_build_object('max_sidekicks', c.max_sidekicks) as limits,
+                    t.features || c.feature_overrides as features
+             from platform.clients c join platform.tiers t on t.name = c.tier
+             where c.deleted_at is null and ",
+            $condition
+        )
+    };
+}
+
+#[async_trait]
+impl Directory for PlatformDirectory {
+    async fn client(&self, client: &ClientRef) -> Result<Option<ClientRecord>> {
+        let row: Option<ClientRow> = match client {
+            ClientRef::Id(id) => sqlx::query_as(client_by!("c.id = $1")).bind(id),
+            ClientRef::Slug(slug) => sqlx::query_as(client_by!("c.slug = $1")).bind(slug.as_str()),
+            ClientRef::External(reference) => {
+                sqlx::query_as(client_by!("c.external_ref = $1")).bind(reference.as_str())
+            }
+            ClientRef::Domain(domain) => {
+                sqlx::query_as(client_by!("c.domain = $1")).bind(domain.as_str())
+            }
+        }
+        .fetch_optional(&self.db)
+        .await
+        .map_err(failed("resolving a client"))?;
+        row.map(ClientRow::into_record).transpose()
+    }
+
+    async fn pool(&self, pool: PoolId) -> Result<Option<PoolRecord>> {
+        let row: Option<PoolRow> = sqlx::query_as(
+            "select id, name, app_connection, scope_key, scope_key_id, capacity, client_count, active
+             from platform.pools where id = $1",
+        )
+        .bind(pool)
+        .fetch_optional(&self.db)
+        .await
+        .map_err(failed("reading a pool"))?;
+        Ok(row.map(PoolRow::into_record))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct ClientRow {
+    id: ClientId,
+    name: String,
+    slug: String,
+    external_ref: Option<String>,
+    domain: Option<String>,
+    status: String,
+    tier: String,
+    hosting: String,
+    pool_id: Option<PoolId>,
+    epoch: i64,
+    app_connection: Option<Sealed>,
+    limits: Json<Limits>,
+    features: Json<Features>,
+}
+
+impl ClientRow {
+    fn into_record(self) -> Result<ClientRecord> {
+        let id = self.id;
+        let placement = match (parsed(id, "hosting", &self.hosting)?, self.pool_id) {
+            (Hosting::Dedicated, _) => Placement::Dedicated,
+            (Hosting::Shared, Some(pool)) => Placement::Pool(pool),
+            // The database's own constraint says that this cannot be.
+            (Hosting::Shared, None) => return Err(invalid(id, "placement", "it is shared and has no pool")),
+        };
+        Ok(ClientRecord {
+            id,
+            name: self.name,
+            slug: parsed(id, "slug", &self.slug)?,
+            external_ref: self.external_ref.map(|text| parsed(id, "external reference", &text)).transpose()?,
+            domain: self.domain.map(|text| parsed(id, "domain", &text)).transpose()?,
+            status: parsed(id, "status", &self.status)?,
+            tier: self.tier.as_str().into(),
+            limits: self.limits.0,
+            features: self.features.0,
+            placement,
+            epoch: self.epoch,
+            connection: self.app_connection,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct PoolRow {
+    id: PoolId,
+    name: String,
+    app_connection: Sealed,
+    scope_key: Sealed,
+    scope_key_id: i32,
+    capacity: i32,
+    client_count: i32,
+    active: bool,
+}
+
+impl PoolRow {
+    fn into_record(self) -> PoolRecord {
+        PoolRecord {
+            id: self.id,
+            name: self.name,
+            connection: self.app_connection,
+            scope_key: self.scope_key,
+            scope_key_id: self.scope_key_id,
+            capacity: self.capacity,
+            client_count: self.client_count,
+            active: self.active,
+        }
+    }
+}
+
+fn parsed<T>(client: ClientId, what: &str, text: &str) -> Result<T>
+where
+    T: FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| invalid(client, what, &error.to_string()))
+}
+
+fn invalid(client: ClientId, what: &str, reason: &str) -> Error {
+    Error::Invalid { owner: format!("client {client}"), what: what.to_owned(), reason: reason.to_owned() }
+}
+
+fn credential_column(provider: &str, kind: &str) -> String {
+    format!("client_credentials.sealed/{provider}/{kind}")
+}
+
+pub(crate) fn failed(step: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |source| Error::Platform { step, source: source.into() }
+}

@@ -1,0 +1,31 @@
+//! Tenant-aware PostgreSQL data access on sqlx.
+
+mod client;
+mod database;
+mod directory;
+mod error;
+mod plan;
+mod provision;
+mod query;
+mod routing;
+pub mod schema;
+mod secret;
+mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use self::client::{
+    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef, InvalidName,
+    Placement, PoolId, UnknownStatus,
+};
+pub use self::database::{ConnectionOptions, DedicatedPool};
+pub use self::directory::{Directory, PlatformDirectory, PoolRecord};
+pub use self::error::{Error, ErrorKind, MaybeClient, Result};
+pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
+pub use self::provision::{NewClient, NewPool};
+pub use self::query::{
+    Bind, Delete, Filtered, Insert, Order, RowValues, Rpc, Select, TenantQuery, Update, Writes,
+};
+pub use self::routing::{ClientConnectionManager, ManagerOptions};
+pub use self::secret::{Keyring, Sealed, SealedFor, SecretError};
+pub use self::tenant::{TenantDb, TenantTx};

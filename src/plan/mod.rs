@@ -1,0 +1,7 @@
+//! What a client may do: its tier, limits and features. Pure data, no I/O.
+
+mod allowance;
+mod tier;
+
+pub use self::allowance::{Features, Limits};
+pub use self::tier::{Hosting, TierName, UnknownHosting};

@@ -1,0 +1,168 @@
+#![expect(clippy::disallowed_methods, reason = "creates and activates clients in both databases")]
+
+use secrecy::SecretString;
+use sqlx::Connection;
+
+use super::pool::refused;
+use crate::client::{
+    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, ExternalRef, Placement,
+};
+use crate::directory::{Directory, PlatformDirectory, column, of_client};
+use crate::error::{Error, Result};
+use crate::plan::TierName;
+use crate::schema;
+
+/// A client to be created. Its tier decides whether it shares a pool or has a database of its own.
+#[derive(Clone, Debug)]
+pub struct NewClient {
+    id: ClientId,
+    name: String,
+    slug: ClientSlug,
+    tier: TierName,
+    external_ref: Option<ExternalRef>,
+    domain: Option<ClientDomain>,
+    app_url: Option<SecretString>,
+    admin_url: Option<SecretString>,
+}
+
+impl NewClient {
+    /// A client by its name for people, its slug and its tier. Its id is random.
+    pub fn new(name: impl Into<String>, slug: ClientSlug, tier: impl Into<TierName>) -> Self {
+        Self {
+            id: ClientId::new(),
+            name: name.into(),
+            slug,
+            tier: tier.into(),
+            external_ref: None,
+            domain: None,
+            app_url: None,
+            admin_url: None,
+        }
+    }
+
+    /// An id that the client has already. Defaults to a random one.
+    #[must_use]
+    pub fn id(mut self, id: ClientId) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Its name in another system. Defaults to none.
+    #[must_use]
+    pub fn external_ref(mut self, reference: ExternalRef) -> Self {
+        self.external_ref = Some(reference);
+        self
+    }
+
+    /// A domain of its own. Defaults to none.
+    #[must_use]
+    pub fn domain(mut self, domain: ClientDomain) -> Self {
+        self.domain = Some(domain);
+        self
+    }
+
+    /// The URLs of its dedicated database, for the app role and the admin role. A client of a shared tier
+    /// has none.
+    #[must_use]
+    pub fn dedicated(mut self, app_url: impl Into<SecretString>, admin_url: impl Into<SecretString>) -> Self {
+        self.app_url = Some(app_url.into());
+        self.admin_url = Some(admin_url.into());
+        self
+    }
+}
+
+impl PlatformDirectory {
+    /// Creates a client, placed as its tier demands, and activates it.
+    ///
+    /// The order of commits: the client as provisioning in the platform database, its placement in the pool
+    /// database, the client as active. Killed in between, it is provisioning and not served;
+    /// [`activate`](Self::activate) goes on from there.
+    ///
+    /// # Errors
+    /// [`Error::NoPoolWithRoom`]; [`Error::Refused`] where a name is taken, or the tier does not exist or
+    /// allow it; [`Error::Unreachable`] where its pool database does not answer.
+    ///
+    /// # Cancel safety
+    /// Dropped, the client is not there, or provisioning, or active.
+    pub async fn create_client(&self, client: NewClient) -> Result<ClientRecord> {
+        let id = client.id;
+        let slug = client.slug.to_string();
+        let seal = |url: &Option<SecretString>, column| {
+            url.as_ref()
+                .map(|url| self.seal(url, of_client(id, column), || format!("client {slug}")))
+                .transpose()
+        };
+        sqlx::query(
+            "insert into platform.clients
+                 (id, name, slug, external_ref, domain, tier, app_connection, admin_connection)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(id)
+        .bind(&client.name)
+        .bind(&slug)
+        .bind(client.external_ref.as_ref().map(ExternalRef::as_str))
+        .bind(client.domain.as_ref().map(ClientDomain::as_str))
+        .bind(client.tier.as_str())
+        .bind(seal(&client.app_url, column::CLIENT_APP)?)
+        .bind(seal(&client.admin_url, column::CLIENT_ADMIN)?)
+        .execute(&self.db)
+        .await
+        .map_err(|source| match source.as_database_error().and_then(|error| error.code()) {
+            Some(code) if code == "TN101" => Error::NoPoolWithRoom { slug: slug.clone() },
+            _ => refused("creating", format!("client {slug}"), source),
+        })?;
+        self.activate(id).await
+    }
+
+    /// Serves a client that is provisioning: places it in its pool database, then says so in the platform
+    /// database. Safe to run again.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClient`]; [`Error::NotServed`] where it is suspended or archived;
+    /// [`Error::Unreachable`] where its pool database does not answer; [`Error::Refused`] where it is
+    /// dedicated and has no connection.
+    ///
+    /// # Cancel safety
+    /// Dropped, the client is still provisioning, or active.
+    pub async fn activate(&self, id: ClientId) -> Result<ClientRecord> {
+        let unknown = || Error::UnknownClient { client: id.into() };
+        let mut record = self.client(&ClientRef::Id(id)).await?.ok_or_else(unknown)?;
+        match record.status {
+            ClientStatus::Active => return Ok(record),
+            ClientStatus::Provisioning => {}
+            status => return Err(Error::NotServed { client: id, status }),
+        }
+        if let Placement::Pool(pool) = record.placement {
+            let mut admin = self.pool_admin(pool).await?;
+            schema::place(&mut admin, id, "active", record.epoch).await?;
+            let _ = admin.close().await;
+        }
+        sqlx::query("update platform.clients set status = 'active' where id = $1 and status = 'provisioning'")
+            .bind(id)
+            .execute(&self.db)
+            .await
+            .map_err(|source| refused("activating", format!("client {id}"), source))?;
+        record.status = ClientStatus::Active;
+        Ok(record)
+    }
+
+    /// Changes the status of a client. Managers see it when their remembered routes end.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClient`]; [`Error::Refused`] where the status does not fit the client.
+    ///
+    /// # Cancel safety
+    /// Dropped, the change was made or not.
+    pub async fn set_status(&self, id: ClientId, status: ClientStatus) -> Result<()> {
+        let changed = sqlx::query("update platform.clients set status = $2 where id = $1 and deleted_at is null")
+            .bind(id)
+            .bind(status.as_str())
+            .execute(&self.db)
+            .await
+            .map_err(|source| refused("changing the status", format!("client {id}"), source))?;
+        match changed.rows_affected() {
+            0 => Err(Error::UnknownClient { client: id.into() }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+#![expect(clippy::disallowed_methods, reason = "registers a pool in both databases")]
+
+use std::str::FromStr;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+
+use crate::client::PoolId;
+use crate::directory::{PlatformDirectory, column, failed, of_pool};
+use crate::error::{Error, Result};
+use crate::schema;
+use crate::secret::{ScopeKey, Sealed};
+
+/// A pool database to take clients: its name, its connections and its capacity.
+///
+/// The database has the kernel and the host's tables already; see
+/// [`apply_to_pool`](crate::schema::apply_to_pool).
+#[derive(Clone, Debug)]
+pub struct NewPool {
+    name: String,
+    app_url: SecretString,
+    admin_url: SecretString,
+    capacity: i32,
+}
+
+impl NewPool {
+    /// A pool by its name, and the URLs of its app role and its admin role. Its capacity defaults to 1,000
+    /// clients.
+    pub fn new(
+        name: impl Into<String>,
+        app_url: impl Into<SecretString>,
+        admin_url: impl Into<SecretString>,
+    ) -> Self {
+        Self { name: name.into(), app_url: app_url.into(), admin_url: admin_url.into(), capacity: 1_000 }
+    }
+
+    /// How many clients it takes. Defaults to 1,000.
+    #[must_use]
+    pub fn capacity(mut self, clients: i32) -> Self {
+        self.capacity = clients;
+        self
+    }
+}
+
+impl PlatformDirectory {
+    /// Registers a pool: makes its scope key, gives it to the kernel, and stores key and connections sealed.
+    /// Pools are filled in the order that they were registered in.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where the pool database does not answer or has no kernel;
+    /// [`Error::Refused`] where the name is taken or the capacity is not positive.
+    ///
+    /// # Cancel safety
+    /// The key is committed in the pool database before the pool is in the platform database. Dropped in
+    /// between, a key is left that nobody uses; register again.
+    pub async fn register_pool(&self, pool: NewPool) -> Result<PoolId> {
+        let id = PoolId::new();
+        let owner = || format!("pool {}", pool.name);
+        let mut admin = connect_admin(&pool.admin_url, owner()).await?;
+        let key_id = schema::next_scope_key_id(&mut admin).await?;
+        let key = ScopeKey::generate(key_id).map_err(|source| Error::WrongKey {
+            owner: owner(),
+            what: column::POOL_SCOPE_KEY.to_owned(),
+            source,
+        })?;
+        schema::install_scope_key(&mut admin, &key).await?;
+        let _ = admin.close().await;
+
+        let registered = sqlx::query(
+            "insert into platform.pools (id, name, app_connection, admin_connection, scope_key, scope_key_id, capacity)
+             values ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(id)
+        .bind(&pool.name)
+        .bind(self.seal(&pool.app_url, of_pool(id, column::POOL_APP), owner)?)
+        .bind(self.seal(&pool.admin_url, of_pool(id, column::POOL_ADMIN), owner)?)
+        .bind(self.seal(&key.to_text(), of_pool(id, column::POOL_SCOPE_KEY), owner)?)
+        .bind(key_id)
+        .bind(pool.capacity)
+        .execute(&self.db)
+        .await;
+        match registered {
+            Ok(_) => Ok(id),
+            Err(source) => Err(refused("registering", owner(), source)),
+        }
+    }
+
+    /// Whether new clients are placed in the pool. One that is not active serves the clients it has.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where there is no such pool.
+    ///
+    /// # Cancel safety
+    /// Dropped, the change was made or not.
+    pub async fn set_pool_active(&self, pool: PoolId, active: bool) -> Result<()> {
+        let changed = sqlx::query("update platform.pools set active = $2 where id = $1")
+            .bind(pool)
+            .bind(active)
+            .execute(&self.db)
+            .await
+            .map_err(failed("changing a pool"))?;
+        match changed.rows_affected() {
+            0 => Err(Error::Refused {
+                what: format!("pool {pool}"),
+                step: "changing",
+                reason: "there is no such pool".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// A connection to the pool database as its admin role.
+    pub(super) async fn pool_admin(&self, pool: PoolId) -> Result<PgConnection> {
+        let owner = format!("pool {pool}");
+        let sealed: Option<Sealed> =
+            sqlx::query_scalar("select admin_connection from platform.pools where id = $1")
+                .bind(pool)
+                .fetch_optional(&self.db)
+                .await
+                .map_err(failed("reading a pool"))?
+                .flatten();
+        let what = || column::POOL_ADMIN.to_owned();
+        let sealed = sealed.ok_or_else(|| Error::MissingCredential { owner: owner.clone(), what: what() })?;
+        let url = self
+            .keyring
+            .open(&sealed, of_pool(pool, column::POOL_ADMIN))
+            .map_err(|source| Error::WrongKey { owner: owner.clone(), what: what(), source })?;
+        connect_admin(&url, owner).await
+    }
+}
+
+/// What the platform database refused by a rule of its own, or its failure.
+pub(super) fn refused(step: &'static str, what: String, source: sqlx::Error) -> Error {
+    match source.as_database_error() {
+        // Class 23: integrity constraints, among them those that its triggers raise.
+        Some(error) if error.code().is_some_and(|code| code.starts_with("23")) => {
+            Error::Refused { what, step, reason: error.message().to_owned() }
+        }
+        _ => failed(step)(source),
+    }
+}
+
+async fn connect_admin(url: &SecretString, owner: String) -> Result<PgConnection> {
+    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Error::Invalid {
+        owner: owner.clone(),
+        what: "admin connection URL".to_owned(),
+        reason: "it is not a PostgreSQL URL".to_owned(),
+    })?;
+    PgConnection::connect_with(&options.application_name("tenantry")).await.map_err(|source| Error::Unreachable {
+        database: owner,
+        step: "connecting as the admin role",
+        source: source.into(),
+    })
+}

@@ -1,0 +1,231 @@
+#![expect(clippy::disallowed_methods, reason = "sends the statements that the builder made")]
+
+use std::fmt;
+
+use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
+use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection};
+
+use super::tenant_query::TenantQuery;
+use super::verb::sealed::Verb;
+use super::verb::{Select, Writes};
+use crate::client::ClientId;
+use crate::database::{Database, Mode};
+use crate::error::{Error, Result};
+use crate::schema::Catalogue;
+use crate::tenant::{TenantDb, TenantTx};
+
+/// Where a statement runs: by itself, or inside a transaction.
+pub(super) enum On<'t> {
+    Db(TenantDb),
+    Tx(&'t mut TenantTx),
+}
+
+impl On<'_> {
+    pub(super) fn db(&self) -> &TenantDb {
+        match self {
+            Self::Db(db) => db,
+            Self::Tx(tx) => tx.db(),
+        }
+    }
+}
+
+/// A statement with its values, ready to be sent.
+pub(super) struct Statement {
+    pub(super) sql: String,
+    pub(super) arguments: PgArguments,
+    /// What it does, for errors.
+    pub(super) step: String,
+    pub(super) mode: Mode,
+    /// Whether it runs code of the host's.
+    pub(super) residue: bool,
+}
+
+/// How the answer is read.
+pub(super) trait Answer: Send + Sized {
+    fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> impl Future<Output = sqlx::Result<Self>> + Send;
+}
+
+impl Answer for Vec<PgRow> {
+    async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
+        conn.fetch_all(sqlx::query_with(AssertSqlSafe(sql), arguments)).await
+    }
+}
+
+impl Answer for Option<PgRow> {
+    async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
+        conn.fetch_optional(sqlx::query_with(AssertSqlSafe(sql), arguments)).await
+    }
+}
+
+impl Answer for PgQueryResult {
+    async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
+        conn.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await
+    }
+}
+
+impl Statement {
+    /// Sends the statement where it belongs: into the transaction, into one of its own on a pool database,
+    /// or straight to the dedicated database.
+    pub(super) async fn run<A: Answer>(self, on: &mut On<'_>) -> Result<A> {
+        let client = on.db().id();
+        let Self { sql, arguments, step, mode, residue } = self;
+        match on {
+            On::Tx(tx) => {
+                if residue {
+                    tx.expect_residue();
+                }
+                A::read(tx.connection()?, sql, arguments)
+                    .await
+                    .map_err(|source| Error::of_statement(client, step, source))
+            }
+            On::Db(db) => match &db.tenant.database {
+                Database::Pool(pool) => {
+                    let epoch = db.tenant.record.epoch;
+                    let result = async {
+                        let mut lease = pool.enter(client, epoch, mode).await?;
+                        if residue {
+                            lease.expect_residue();
+                        }
+                        let answer = A::read(lease.connection()?, sql, arguments)
+                            .await
+                            .map_err(|source| Error::of_statement(client, step, source))?;
+                        match mode {
+                            Mode::ReadWrite => lease.commit().await?,
+                            // Nothing was written, so the rollback goes on behind the caller.
+                            Mode::ReadOnly => drop(lease),
+                        }
+                        Ok(answer)
+                    };
+                    let result = result.await;
+                    db.check(result).await
+                }
+                Database::Dedicated(database) => {
+                    let pool = database.pool().await?;
+                    let mut conn =
+                        pool.acquire().await.map_err(|source| Error::of_statement(client, step.clone(), source))?;
+                    A::read(&mut conn, sql, arguments)
+                        .await
+                        .map_err(|source| Error::of_statement(client, step, source))
+                }
+            },
+        }
+    }
+}
+
+/// Renders with the catalogue, and once more with a fresh one where a name was not found.
+pub(super) async fn rendered<T>(db: &TenantDb, render: impl Fn(&Catalogue) -> Result<T> + Send) -> Result<T> {
+    let first = render(&*db.catalogue().await?);
+    match first {
+        Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. } | Error::UnknownFunction { .. })
+            if db.refresh_catalogue().await? =>
+        {
+            render(&*db.catalogue().await?)
+        }
+        first => first,
+    }
+}
+
+pub(super) fn decode<T: for<'r> FromRow<'r, PgRow>>(client: ClientId, step: &str, row: &PgRow) -> Result<T> {
+    T::from_row(row).map_err(|source| Error::of_statement(client, step, source))
+}
+
+impl<V: Verb + Sync> TenantQuery<'_, V> {
+    async fn send<A: Answer>(&mut self, rows: bool) -> Result<A> {
+        self.arguments.take_error()?;
+        let db = self.on.db();
+        let scoped = db.is_scoped();
+        let this = &*self;
+        let sql = rendered(db, |catalogue| this.render(catalogue, scoped, rows)).await?;
+        let statement = Statement {
+            sql,
+            arguments: self.arguments.take(),
+            step: self.step(),
+            mode: if V::WRITES { Mode::ReadWrite } else { Mode::ReadOnly },
+            residue: false,
+        };
+        statement.run(&mut self.on).await
+    }
+
+    fn step(&self) -> String {
+        format!("{} {}", V::NAME, self.table)
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTable`], [`Error::UnknownColumn`], [`Error::StatementRefused`],
+    /// [`Error::ForeignClient`] and [`Error::Encode`] before anything is sent; those of
+    /// [`begin`](TenantDb::begin); [`Error::Statement`] where the database refuses the statement or a row
+    /// does not decode.
+    ///
+    /// # Cancel safety
+    /// Dropped, a read leaves nothing behind; a write outside a transaction happened as a whole or not at
+    /// all. The server may go on with the statement until its timeout.
+    pub async fn fetch_all<T: for<'r> FromRow<'r, PgRow>>(mut self) -> Result<Vec<T>> {
+        let rows: Vec<PgRow> = self.send(true).await?;
+        let (client, step) = (self.arguments.client(), self.step());
+        rows.iter().map(|row| decode(client, &step, row)).collect()
+    }
+
+    /// The first row, if there is one.
+    ///
+    /// # Errors
+    /// As [`fetch_all`](Self::fetch_all).
+    ///
+    /// # Cancel safety
+    /// As [`fetch_all`](Self::fetch_all).
+    pub async fn fetch_optional<T: for<'r> FromRow<'r, PgRow>>(mut self) -> Result<Option<T>> {
+        let row: Option<PgRow> = self.send(true).await?;
+        row.as_ref().map(|row| decode(self.arguments.client(), &self.step(), row)).transpose()
+    }
+
+    /// The first row.
+    ///
+    /// # Errors
+    /// As [`fetch_all`](Self::fetch_all), and [`Error::RowNotFound`].
+    ///
+    /// # Cancel safety
+    /// As [`fetch_all`](Self::fetch_all).
+    pub async fn fetch_one<T: for<'r> FromRow<'r, PgRow>>(self) -> Result<T> {
+        let (client, what) = (self.arguments.client(), self.table.clone().into_owned());
+        self.fetch_optional().await?.ok_or(Error::RowNotFound { client, what })
+    }
+}
+
+impl TenantQuery<'_, Select<'_>> {
+    /// How many rows meet the conditions; order, limit and offset do not count.
+    ///
+    /// # Errors
+    /// As [`fetch_all`](Self::fetch_all).
+    ///
+    /// # Cancel safety
+    /// As [`fetch_all`](Self::fetch_all).
+    pub async fn count(mut self) -> Result<u64> {
+        // Bound values that the statement does not name would be an error of the database.
+        let row: Option<PgRow> = self.send(false).await?;
+        let (client, step) = (self.arguments.client(), self.step());
+        let row = row.ok_or_else(|| Error::RowNotFound { client, what: step.clone() })?;
+        let (count,): (i64,) = decode(client, &step, &row)?;
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+}
+
+impl<'t, V: Writes<'t> + Sync> TenantQuery<'t, V> {
+    /// Writes, and returns how many rows were written.
+    ///
+    /// # Errors
+    /// As [`fetch_all`](Self::fetch_all), and [`Error::CommitUnknown`] where the connection was lost during
+    /// the commit.
+    ///
+    /// # Cancel safety
+    /// As [`fetch_all`](Self::fetch_all).
+    pub async fn execute(mut self) -> Result<u64> {
+        self.send::<PgQueryResult>(false).await.map(|done| done.rows_affected())
+    }
+}
+
+impl fmt::Debug for On<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.db().fmt(f)
+    }
+}

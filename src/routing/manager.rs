@@ -1,0 +1,213 @@
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+use futures_util::future::join_all;
+use moka::future::Cache;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
+
+use super::options::ManagerOptions;
+use super::routes::Routes;
+use crate::client::{ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
+use crate::database::{Database, DedicatedDatabase, DedicatedPools, PoolDatabase, PoolDatabaseOptions};
+use crate::directory::{Directory, PlatformDirectory, column, of_client, of_pool};
+use crate::error::{Error, Result};
+use crate::schema::Strictness;
+use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
+use crate::tenant::{Forget, Tenant, TenantDb};
+
+/// Routes each client to its database. One per process; cheap to clone.
+///
+/// Databases are opened on first use, once under concurrency: a pool database after it was found safe, a
+/// dedicated one within the bound on open pools. One that cannot be reached affects its own clients alone.
+///
+/// ```no_run
+/// # async fn example(url: String, keyring: tenantry::Keyring, id: tenantry::ClientId) -> tenantry::Result<()> {
+/// use tenantry::{ClientConnectionManager, ManagerOptions};
+///
+/// let manager = ClientConnectionManager::connect(ManagerOptions::new(url, keyring)).await?;
+/// let acme = manager.tenant(id).await?;
+/// let agents = acme.query("agents").count().await?;
+/// manager.close().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct ClientConnectionManager {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    directory: Arc<dyn Directory>,
+    /// The crate's own directory, whose connections the manager closes.
+    platform: Option<PlatformDirectory>,
+    keyring: Keyring,
+    pool_options: PoolDatabaseOptions,
+    routes: Arc<Routes>,
+    pools: Cache<PoolId, Arc<PoolDatabase>>,
+    dedicated: Arc<DedicatedPools>,
+    closed: AtomicBool,
+}
+
+impl ClientConnectionManager {
+    /// Connects to the platform database. Pool and dedicated databases are opened on first use.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.
+    pub async fn connect(options: ManagerOptions) -> Result<Self> {
+        let platform = PlatformDirectory::connect(&options.platform_url, options.keyring.clone()).await?;
+        Ok(Self::new(Arc::new(platform.clone()), Some(platform), options))
+    }
+
+    /// A manager over a directory of the host's own. The platform URL of the options is not used.
+    pub fn with_directory(directory: Arc<dyn Directory>, options: ManagerOptions) -> Self {
+        Self::new(directory, None, options)
+    }
+
+    fn new(directory: Arc<dyn Directory>, platform: Option<PlatformDirectory>, options: ManagerOptions) -> Self {
+        let dedicated =
+            DedicatedPools::new(options.max_dedicated_pools, options.dedicated_wait, options.dedicated_pool);
+        let inner = Inner {
+            directory,
+            platform,
+            keyring: options.keyring,
+            pool_options: PoolDatabaseOptions {
+                connections: options.pool_connections,
+                strictness: Strictness { known_leaks: options.known_leaks },
+            },
+            routes: Arc::new(Routes::new(options.max_cached_clients, options.record_ttl)),
+            // As many as there are pool databases: no bound of its own.
+            pools: Cache::builder().build(),
+            dedicated: Arc::new(dedicated),
+            closed: AtomicBool::new(false),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The scoped handle on a client's data.
+    ///
+    /// A client that was asked for by the same name within the time that routes are remembered costs no I/O.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClient`]; [`Error::NotServed`] where it is provisioning, suspended or archived;
+    /// [`Error::MissingCredential`], [`Error::WrongKey`] and [`Error::Invalid`] where its database's
+    /// credentials are not in order; [`Error::Unreachable`]; [`Error::UnsafeDatabase`] where its pool
+    /// database is not safe to serve from; [`Error::Platform`]; [`Error::Closed`].
+    ///
+    /// # Cancel safety
+    /// Dropped, nothing is left open but what others wait for too.
+    pub async fn tenant(&self, client: impl Into<ClientRef>) -> Result<TenantDb> {
+        let client = client.into();
+        let inner = &self.inner;
+        if inner.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        let tenant = match inner.routes.get(&client).await {
+            Some(tenant) => tenant,
+            None => inner.routes.get_or_resolve(client.clone(), inner.resolve(&client)).await?,
+        };
+        Ok(TenantDb { tenant })
+    }
+
+    /// How many dedicated databases have an open pool now.
+    pub fn open_dedicated_pools(&self) -> usize {
+        self.inner.dedicated.open_count()
+    }
+
+    /// Refuses new work, and waits until every connection in use is back and closed. Handles that are still
+    /// held answer [`Error::Closed`] from then on.
+    ///
+    /// # Cancel safety
+    /// Dropped, the manager stays closed to new work; call it again to wait.
+    pub async fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
+        let pools: Vec<_> = self.inner.pools.iter().map(|(_, pool)| pool).collect();
+        join_all(pools.iter().map(|pool| pool.close())).await;
+        self.inner.dedicated.close().await;
+        if let Some(platform) = &self.inner.platform {
+            platform.close().await;
+        }
+    }
+}
+
+impl Inner {
+    async fn resolve(&self, client: &ClientRef) -> Result<Arc<Tenant>> {
+        let record = self
+            .directory
+            .client(client)
+            .await?
+            .ok_or_else(|| Error::UnknownClient { client: client.clone() })?;
+        if record.status != ClientStatus::Active {
+            return Err(Error::NotServed { client: record.id, status: record.status });
+        }
+        let database = match record.placement {
+            Placement::Pool(pool) => Database::Pool(self.pool(pool).await?),
+            Placement::Dedicated => Database::Dedicated(self.dedicated(&record)?),
+        };
+        let routes: Arc<dyn Forget> = Arc::clone(&self.routes) as _;
+        let routes: Weak<dyn Forget> = Arc::downgrade(&routes);
+        Ok(Arc::new(Tenant { record, database, routes }))
+    }
+
+    /// The pool database, opened if it is not: once under concurrency, and the failure is shared as well.
+    async fn pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
+        self.pools.try_get_with(id, self.open_pool(id)).await.map_err(|error| Error::clone(&error))
+    }
+
+    async fn open_pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
+        let owner = || format!("pool {id}");
+        let missing = || Error::MissingCredential { owner: owner(), what: "record".to_owned() };
+        let record = self.directory.pool(id).await?.ok_or_else(missing)?;
+        let url = self.open(&record.connection, of_pool(id, column::POOL_APP), owner)?;
+        let key = self.open(&record.scope_key, of_pool(id, column::POOL_SCOPE_KEY), owner)?;
+        let key = ScopeKey::from_text(record.scope_key_id, &key).map_err(|source| Error::WrongKey {
+            owner: owner(),
+            what: column::POOL_SCOPE_KEY.to_owned(),
+            source,
+        })?;
+        let connect = connect_options(&url, owner)?;
+        let pool = PoolDatabase::open(id, &record.name, connect, &key, self.pool_options.clone()).await?;
+        if self.closed.load(Ordering::Acquire) {
+            pool.close().await;
+            return Err(Error::Closed);
+        }
+        Ok(Arc::new(pool))
+    }
+
+    fn dedicated(&self, record: &ClientRecord) -> Result<Arc<DedicatedDatabase>> {
+        let id = record.id;
+        let owner = || format!("client {id}");
+        let missing = || Error::MissingCredential { owner: owner(), what: column::CLIENT_APP.to_owned() };
+        let sealed = record.connection.as_ref().ok_or_else(missing)?;
+        let url = self.open(sealed, of_client(id, column::CLIENT_APP), owner)?;
+        let connect = connect_options(&url, owner)?;
+        Ok(self.dedicated.database(id, sealed, connect))
+    }
+
+    fn open(&self, sealed: &Sealed, for_: SealedFor<'_>, owner: impl Fn() -> String) -> Result<SecretString> {
+        self.keyring.open(sealed, for_).map_err(|source| Error::WrongKey {
+            owner: owner(),
+            what: for_.column.to_owned(),
+            source,
+        })
+    }
+}
+
+/// The parser's own message may quote the URL, which holds a password.
+fn connect_options(url: &SecretString, owner: impl Fn() -> String) -> Result<PgConnectOptions> {
+    PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Error::Invalid {
+        owner: owner(),
+        what: "connection URL".to_owned(),
+        reason: "it is not a PostgreSQL URL".to_owned(),
+    })
+}
+
+impl fmt::Debug for ClientConnectionManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConnectionManager")
+            .field("pools", &self.inner.pools.entry_count())
+            .field("dedicated_pools", &self.open_dedicated_pools())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+#![expect(clippy::disallowed_methods, reason = "installs kernels and host migrations")]
+
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+use sqlx::migrate::Migrator;
+
+use crate::client::{ClientId, Epoch};
+use crate::error::{Error, Result};
+use crate::secret::ScopeKey;
+
+/// What [`apply_to_pool`] or [`apply_to_dedicated`] left in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Installed {
+    /// The newest of the host's migrations, `None` where it has none.
+    pub host_version: Option<i64>,
+    /// SHA-256 over versions and checksums of the host's migrations, in order.
+    pub host_checksum: Vec<u8>,
+}
+
+/// Brings a pool database to the crate's kernel and the host's schema. Safe to run again, and by several
+/// processes at once: they queue on the migrator's lock.
+///
+/// `admin` is a connection as the admin role, which owns the database; `app_role` is the role that the
+/// manager will connect as. The extension `vector` must be creatable by the admin role where the host's
+/// migrations create it. The host's migrations call `select tenantry.protect('table')` for each tenant table
+/// and `select tenantry.share('table')` for each table that all clients read.
+///
+/// # Errors
+/// [`Error::Migration`] where a migration fails, or where one that was applied has changed or is missing
+/// (drift); the migrations before it stay applied.
+///
+/// # Cancel safety
+/// Each migration commits or not as a whole; call it again to go on. Close the connection after a
+/// cancellation: it holds the migrator's lock.
+pub async fn apply_to_pool(admin: &mut PgConnection, app_role: &str, host: &Migrator) -> Result<Installed> {
+    let database = name_of(admin, "pool").await?;
+    kernel(sqlx::migrate!("migrations/pool").migrations.into_owned(), "tenantry.migrations", "tenantry")
+        .run_direct(None, admin, false)
+        .await
+        .map_err(|source| failed(&database, "kernel", source))?;
+    sqlx::query("select tenantry.configure($1)")
+        .bind(app_role)
+        .execute(&mut *admin)
+        .await
+        .map_err(|source| failed(&database, "kernel", source.into()))?;
+    apply_host(admin, &database, host).await
+}
+
+/// Brings a dedicated database to the crate's twin kernel and the host's schema, for its one client.
+///
+/// # Errors
+/// As [`apply_to_pool`]; also where the database belongs to another client.
+///
+/// # Cancel safety
+/// As [`apply_to_pool`].
+pub async fn apply_to_dedicated(
+    admin: &mut PgConnection,
+    app_role: &str,
+    client: ClientId,
+    host: &Migrator,
+) -> Result<Installed> {
+    let database = name_of(admin, "dedicated").await?;
+    kernel(sqlx::migrate!("migrations/dedicated").migrations.into_owned(), "tenantry.migrations", "tenantry")
+        .run_direct(None, admin, false)
+        .await
+        .map_err(|source| failed(&database, "kernel", source))?;
+    sqlx::query("select tenantry.configure($1, $2)")
+        .bind(app_role)
+        .bind(client)
+        .execute(&mut *admin)
+        .await
+        .map_err(|source| failed(&database, "kernel", source.into()))?;
+    apply_host(admin, &database, host).await
+}
+
+/// Brings the platform database to the crate's catalogue.
+pub(crate) async fn apply_to_platform(conn: &mut PgConnection) -> Result<()> {
+    kernel(sqlx::migrate!("migrations/platform").migrations.into_owned(), "platform.migrations", "platform")
+        .run_direct(None, conn, false)
+        .await
+        .map_err(|source| failed("platform database", "platform", source))
+}
+
+/// Gives the kernel of a pool database a key to verify tickets with.
+pub(crate) async fn install_scope_key(admin: &mut PgConnection, key: &ScopeKey) -> Result<()> {
+    sqlx::query("select tenantry.install_key($1, $2)")
+        .bind(key.id)
+        .bind(key.key.expose_secret().as_slice())
+        .execute(&mut *admin)
+        .await
+        .map(drop)
+        .map_err(|source| Error::Unreachable {
+            database: "pool database".to_owned(),
+            step: "installing its scope key",
+            source: source.into(),
+        })
+}
+
+/// The id that the next scope key of a pool database takes.
+pub(crate) async fn next_scope_key_id(admin: &mut PgConnection) -> Result<i32> {
+    sqlx::query_scalar("select coalesce(max(key_id), 0) + 1 from tenantry.scope_keys")
+        .fetch_one(admin)
+        .await
+        .map_err(|source| Error::Unreachable {
+            database: "pool database".to_owned(),
+            step: "reading its scope keys",
+            source: source.into(),
+        })
+}
+
+/// Makes a client served by this pool database under the epoch, with the lock that waits for its
+/// transactions in flight.
+pub(crate) async fn place(admin: &mut PgConnection, client: ClientId, state: &str, epoch: Epoch) -> Result<()> {
+    sqlx::query("select tenantry.place($1, $2, $3)")
+        .bind(client)
+        .bind(state)
+        .bind(epoch)
+        .execute(admin)
+        .await
+        .map(drop)
+        .map_err(|source| Error::of_statement(client, "placing the client in its pool database", source))
+}
+
+async fn apply_host(admin: &mut PgConnection, database: &str, host: &Migrator) -> Result<Installed> {
+    host.run_direct(None, admin, false).await.map_err(|source| failed(database, "host", source))?;
+    let mut digest = Sha256::new();
+    for migration in host.iter() {
+        digest.update(migration.version.to_be_bytes());
+        digest.update(&migration.checksum);
+    }
+    let installed = Installed {
+        host_version: host.iter().map(|migration| migration.version).max(),
+        host_checksum: digest.finalize().to_vec(),
+    };
+    sqlx::query("update tenantry.installation set host_version = $1, host_checksum = $2")
+        .bind(installed.host_version)
+        .bind(&installed.host_checksum)
+        .execute(admin)
+        .await
+        .map_err(|source| failed(database, "host", source.into()))?;
+    Ok(installed)
+}
+
+/// The crate's own migrations keep their ledger beside what they create, apart from the host's.
+fn kernel(migrations: Vec<sqlx::migrate::Migration>, ledger: &'static str, schema: &'static str) -> Migrator {
+    let mut migrator = Migrator::with_migrations(migrations);
+    migrator.dangerous_set_table_name(ledger);
+    migrator.create_schema(schema);
+    migrator
+}
+
+async fn name_of(conn: &mut PgConnection, kind: &str) -> Result<String> {
+    let name: String =
+        sqlx::query_scalar("select current_database()::text").fetch_one(conn).await.map_err(|source| {
+            Error::Unreachable { database: format!("{kind} database"), step: "migrating it", source: source.into() }
+        })?;
+    Ok(format!("{kind} database {name}"))
+}
+
+fn failed(database: &str, set: &'static str, source: sqlx::migrate::MigrateError) -> Error {
+    Error::Migration { database: database.to_owned(), set, source: source.into() }
+}

@@ -1,0 +1,40 @@
+use chacha20poly1305::aead::Generate;
+use secrecy::{ExposeSecret, SecretBox, SecretString};
+
+use super::SecretError;
+
+/// The key that seals the scope of a pool database: its kernel verifies tickets with it.
+#[derive(Debug)]
+pub(crate) struct ScopeKey {
+    /// The id under which the kernel holds the key; two may be valid during a rotation.
+    pub(crate) id: i32,
+    /// 32 bytes for HMAC-SHA256.
+    pub(crate) key: SecretBox<[u8; 32]>,
+}
+
+impl ScopeKey {
+    /// A new random key.
+    pub(crate) fn generate(id: i32) -> Result<Self, SecretError> {
+        let key = <[u8; 32]>::try_generate().map_err(|_| SecretError::Seal)?;
+        Ok(Self { id, key: SecretBox::new(Box::new(key)) })
+    }
+
+    /// The key as text, to be sealed.
+    pub(crate) fn to_text(&self) -> SecretString {
+        self.key.expose_secret().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    }
+
+    /// The key that was sealed as text.
+    pub(crate) fn from_text(id: i32, text: &SecretString) -> Result<Self, SecretError> {
+        let text = text.expose_secret().as_bytes();
+        let mut key = [0; 32];
+        if text.len() != 2 * key.len() {
+            return Err(SecretError::Malformed);
+        }
+        for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
+            let digits = std::str::from_utf8(digits).map_err(|_| SecretError::NotText)?;
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| SecretError::Malformed)?;
+        }
+        Ok(Self { id, key: SecretBox::new(Box::new(key)) })
+    }
+}

@@ -1,0 +1,177 @@
+#![expect(clippy::disallowed_methods, reason = "begins and ends the transactions of dedicated databases")]
+
+use std::fmt;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection as _, Executor, PgConnection, Postgres};
+
+use super::db::TenantDb;
+use crate::database::{DedicatedPool, Lease};
+use crate::error::{self, Error, Result};
+
+/// A transaction on one client's data: a plain sqlx executor inside, still scoped.
+///
+/// Pass `&mut tx` where sqlx takes an executor; `query!` and its kin work. Statements go one at a time
+/// and prepared; text of several statements, and statements that would end the transaction or change the
+/// session, are refused with [`Error::StatementRefused`]. It is not a `DerefMut` to a
+/// connection, so two clients' connections cannot be swapped.
+///
+/// Dropped without [`commit`](Self::commit), it is rolled back behind the caller.
+///
+/// ```no_run
+/// # async fn example(acme: tenantry::TenantDb) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut tx = acme.begin().await?;
+/// sqlx::query("update agents set name = $1 where slug = $2").bind("Ada").bind("guide").execute(&mut tx).await?;
+/// tx.commit().await?;
+/// # Ok(()) }
+/// ```
+pub struct TenantTx {
+    pub(super) db: TenantDb,
+    conn: Conn,
+}
+
+enum Conn {
+    Scoped(Lease),
+    Straight(Straight),
+}
+
+/// A transaction on a dedicated database.
+struct Straight {
+    /// `None` only after the connection was given back.
+    conn: Option<PoolConnection<Postgres>>,
+    /// Keeps the pool open.
+    pool: DedicatedPool,
+}
+
+/// How long rolling back behind the caller may take before the connection is closed instead.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl TenantTx {
+    pub(super) fn scoped(db: TenantDb, lease: Lease) -> Self {
+        Self { db, conn: Conn::Scoped(lease) }
+    }
+
+    pub(super) async fn straight(db: TenantDb, pool: DedicatedPool) -> Result<Self> {
+        let client = db.id();
+        let conn = pool.acquire().await.map_err(|source| Error::of_statement(client, "begin", source))?;
+        // Held by the guard before anything is sent: sqlx would return the connection of a dropped `begin`
+        // to its pool inside the transaction.
+        let mut straight = Straight { conn: Some(conn), pool };
+        straight
+            .connection()?
+            .execute(sqlx::raw_sql("BEGIN"))
+            .await
+            .map_err(|source| Error::of_statement(client, "begin", source))?;
+        Ok(Self { db, conn: Conn::Straight(straight) })
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] where a statement of the transaction had failed, which ends in a rollback, or a
+    /// deferred constraint fails now; [`Error::ScopeRefused`] where the scope of the transaction is not the
+    /// one it was begun with; [`Error::CommitUnknown`] where the connection was lost.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, the transaction may or may not have committed.
+    pub async fn commit(self) -> Result<()> {
+        let result = match self.conn {
+            Conn::Scoped(lease) => lease.commit().await,
+            Conn::Straight(straight) => straight.commit(self.db.id()).await,
+        };
+        self.db.check(result).await
+    }
+
+    /// Rolls back and waits for it. Dropping the transaction does so without waiting.
+    ///
+    /// # Errors
+    /// [`Error::Statement`] where the connection was lost; the server then rolls back by itself.
+    pub async fn rollback(self) -> Result<()> {
+        match self.conn {
+            Conn::Scoped(lease) => lease.rollback().await,
+            Conn::Straight(straight) => straight.rollback(self.db.id()).await,
+        }
+    }
+
+    /// The connection, for statements of the library.
+    pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
+        match &mut self.conn {
+            Conn::Scoped(lease) => lease.connection(),
+            Conn::Straight(straight) => straight.connection(),
+        }
+    }
+
+    /// The connection, for statements of the host.
+    pub(super) fn connection_for_host(&mut self) -> Result<&mut PgConnection> {
+        if let Conn::Scoped(lease) = &mut self.conn {
+            lease.expect_residue();
+        }
+        self.connection()
+    }
+
+    /// Says that the next statement runs code of the host's, which can leave something on the session.
+    pub(crate) fn expect_residue(&mut self) {
+        if let Conn::Scoped(lease) = &mut self.conn {
+            lease.expect_residue();
+        }
+    }
+
+    pub(crate) fn db(&self) -> &TenantDb {
+        &self.db
+    }
+}
+
+impl fmt::Debug for TenantTx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantTx").field("db", &self.db).finish_non_exhaustive()
+    }
+}
+
+impl Straight {
+    fn connection(&mut self) -> Result<&mut PgConnection> {
+        self.conn.as_deref_mut().ok_or(Error::Closed)
+    }
+
+    async fn commit(mut self, client: crate::ClientId) -> Result<()> {
+        // The commit of an aborted transaction answers as if all were well; a query in front of it does not.
+        let committed = self.connection()?.execute(sqlx::raw_sql("SELECT; COMMIT")).await;
+        match committed {
+            Ok(_) => {
+                drop(self.conn.take());
+                Ok(())
+            }
+            Err(source) if error::is_connection_failure(&source) => {
+                Err(Error::CommitUnknown { client, source: source.into() })
+            }
+            Err(source) => Err(Error::of_statement(client, "commit", source)),
+        }
+    }
+
+    async fn rollback(mut self, client: crate::ClientId) -> Result<()> {
+        self.connection()?
+            .execute(sqlx::raw_sql("ROLLBACK"))
+            .await
+            .map_err(|source| Error::of_statement(client, "rollback", source))?;
+        drop(self.conn.take());
+        Ok(())
+    }
+}
+
+impl Drop for Straight {
+    fn drop(&mut self) {
+        let Some(mut conn) = self.conn.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            drop(conn.detach());
+            return;
+        };
+        let pool = self.pool.again();
+        runtime.spawn(async move {
+            let rolled_back = tokio::time::timeout(ROLLBACK_TIMEOUT, conn.execute(sqlx::raw_sql("ROLLBACK"))).await;
+            if !matches!(rolled_back, Ok(Ok(_))) {
+                let _ = conn.detach().close_hard().await;
+            }
+            drop(pool);
+        });
+    }
+}
