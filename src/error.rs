@@ -278,7 +278,9 @@ impl Error {
             | Self::Encode { .. }
             | Self::Closed => ErrorKind::Usage,
             Self::CommitUnknown { .. } => ErrorKind::Ambiguous,
-            Self::RowNotFound { .. } | Self::Refused { .. } | Self::ScopeRefused { .. } => ErrorKind::Database,
+            Self::RowNotFound { .. } | Self::Refused { .. } | Self::ScopeRefused { .. } => {
+                ErrorKind::Database
+            }
             Self::Unreachable { .. } => ErrorKind::Temporary,
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
             Self::NoPoolWithRoom { .. }
@@ -330,12 +332,22 @@ impl Error {
             step: "a statement",
             reason: reason.message().to_owned(),
         };
-        match source.as_database_error().and_then(|error| Some((error.code()?, error))) {
+        match source
+            .as_database_error()
+            .and_then(|error| Some((error.code()?, error)))
+        {
             Some((code, _)) if code == "TN001" => Self::Moved { client },
-            Some((code, _)) if code == "TN002" => Self::NotServed { client, status: ClientStatus::Suspended },
+            Some((code, _)) if code == "TN002" => Self::NotServed {
+                client,
+                status: ClientStatus::Suspended,
+            },
             Some((code, _)) if code == "TN003" => Self::Relocating { client },
             Some((code, error)) if code == "TN004" || code == "TN005" => refused(error),
-            _ => Self::Statement { client, step: step.into(), source: source.into() },
+            _ => Self::Statement {
+                client,
+                step: step.into(),
+                source: source.into(),
+            },
         }
     }
 
@@ -348,11 +360,13 @@ impl Error {
 /// Whether the connection, not the statement, is what failed.
 pub(crate) fn is_connection_failure(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            true
+        }
         // Class 08 and the class 57 codes of a server that ends the session.
-        sqlx::Error::Database(error) => error
-            .code()
-            .is_some_and(|code| code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05")),
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05")
+        }),
         _ => false,
     }
 }
@@ -365,7 +379,11 @@ fn kind_of(error: &sqlx::Error) -> ErrorKind {
         // Serialization failure, deadlock, lock not available: the transaction did nothing.
         Some(code) if matches!(&*code, "40001" | "40P01" | "55P03") => ErrorKind::Temporary,
         _ if matches!(error, sqlx::Error::PoolTimedOut) => ErrorKind::Temporary,
-        _ if matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_)) => {
+        _ if matches!(
+            error,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_)
+        ) =>
+        {
             ErrorKind::Usage
         }
         _ => ErrorKind::Database,
@@ -373,7 +391,8 @@ fn kind_of(error: &sqlx::Error) -> ErrorKind {
 }
 
 fn nearest(name: Option<&str>) -> String {
-    name.map(|name| format!(" (the nearest is {name})")).unwrap_or_default()
+    name.map(|name| format!(" (the nearest is {name})"))
+        .unwrap_or_default()
 }
 
 /// A client id that a caller gave, where it could be read as one.
@@ -396,7 +415,12 @@ mod tests {
     #[test]
     fn an_error_of_ours_survives_the_error_type_of_sqlx() {
         let client = ClientId::new();
-        let inside = Error::StatementRefused { client, what: "commit".into(), reason: "control" }.into_sqlx();
+        let inside = Error::StatementRefused {
+            client,
+            what: "commit".into(),
+            reason: "control",
+        }
+        .into_sqlx();
         let outside = Error::of_statement(client, "execute", inside);
         assert!(matches!(outside, Error::StatementRefused { .. }), "{outside:?}");
     }
@@ -412,7 +436,11 @@ mod tests {
     #[test]
     fn the_message_names_the_client_the_thing_and_the_nearest_name() {
         let client = ClientId::from(Uuid::nil());
-        let error = Error::UnknownTable { client, table: "agent".into(), nearest_name: Some("agents".into()) };
+        let error = Error::UnknownTable {
+            client,
+            table: "agent".into(),
+            nearest_name: Some("agents".into()),
+        };
         assert_eq!(
             error.to_string(),
             "client 00000000-0000-0000-0000-000000000000: no table agent (the nearest is agents)"

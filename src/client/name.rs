@@ -78,7 +78,9 @@ name! {
 fn is_label(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
         && bytes.first() != Some(&b'-')
         && bytes.last() != Some(&b'-')
 }
@@ -101,7 +103,18 @@ mod tests {
         for good in ["a", "acme", "acme-2", "9lives", &"a".repeat(63)] {
             assert_eq!(good.parse::<ClientSlug>().unwrap().as_str(), good);
         }
-        for bad in ["", "-a", "a-", "Acme", "a_b", "a.b", "ä", "a'b", "a b", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "Acme",
+            "a_b",
+            "a.b",
+            "ä",
+            "a'b",
+            "a b",
+            &"a".repeat(64),
+        ] {
             assert!(bad.parse::<ClientSlug>().is_err(), "{bad:?}");
         }
     }
@@ -125,6 +138,9 @@ mod tests {
     #[test]
     fn an_invalid_name_says_what_it_should_have_been() {
         let error = "Acme".parse::<ClientSlug>().unwrap_err().to_string();
-        assert_eq!(error, "\"Acme\" is not a client slug: 1 to 63 of a-z, 0-9 and inner hyphens");
+        assert_eq!(
+            error,
+            "\"Acme\" is not a client slug: 1 to 63 of a-z, 0-9 and inner hyphens"
+        );
     }
 }

@@ -18,7 +18,10 @@ const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl CatalogueCell {
     pub(super) fn new(catalogue: Catalogue) -> Self {
-        Self { current: RwLock::new(Arc::new(catalogue)), read_at: tokio::sync::Mutex::new(Instant::now()) }
+        Self {
+            current: RwLock::new(Arc::new(catalogue)),
+            read_at: tokio::sync::Mutex::new(Instant::now()),
+        }
     }
 
     pub(super) fn current(&self) -> Arc<Catalogue> {

@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "connects to pool databases, and reclaims connections in tasks of its own")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "connects to pool databases, and reclaims connections in tasks of its own"
+)]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,7 +77,11 @@ impl Connections {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_closed)) => Err(Error::Closed),
             Err(_elapsed) => Err(match client {
-                Some(client) => Error::Busy { client, what: "a connection to its pool database", waited },
+                Some(client) => Error::Busy {
+                    client,
+                    what: "a connection to its pool database",
+                    waited,
+                },
                 None => self.unreachable("waiting for a connection", sqlx::Error::PoolTimedOut),
             }),
         }
@@ -91,8 +98,16 @@ impl Connections {
         const STEP: &str = "connecting";
         let connecting = async {
             let mut conn = PgConnection::connect_with(&self.connect).await?;
-            let pid = sqlx::query_scalar("select pg_backend_pid()").persistent(false).fetch_one(&mut conn).await?;
-            Ok(Connected { conn, pid, born: Instant::now(), used: false })
+            let pid = sqlx::query_scalar("select pg_backend_pid()")
+                .persistent(false)
+                .fetch_one(&mut conn)
+                .await?;
+            Ok(Connected {
+                conn,
+                pid,
+                born: Instant::now(),
+                used: false,
+            })
         };
         tokio::time::timeout(self.options.connect_timeout, connecting)
             .await
@@ -107,13 +122,21 @@ impl Connections {
             return;
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(Idle { connected, since: Instant::now() });
+        idle.push(Idle {
+            connected,
+            since: Instant::now(),
+        });
         self.close_expired(&mut idle);
     }
 
     /// Rolls back and cleans a connection of unknown state behind the caller, or closes it. The permit is
     /// held until that is done, so the bound on connections holds and closing waits for it.
-    pub(super) fn reclaim(self: &Arc<Self>, mut connected: Connected, permit: OwnedSemaphorePermit, clear: bool) {
+    pub(super) fn reclaim(
+        self: &Arc<Self>,
+        mut connected: Connected,
+        permit: OwnedSemaphorePermit,
+        clear: bool,
+    ) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             // Outside a runtime there is nothing to wait with: dropped, the connection closes.
             return;
@@ -147,7 +170,11 @@ impl Connections {
     }
 
     pub(super) fn unreachable(&self, step: &'static str, source: sqlx::Error) -> Error {
-        Error::Unreachable { database: self.label.clone(), step, source: source.into() }
+        Error::Unreachable {
+            database: self.label.clone(),
+            step,
+            source: source.into(),
+        }
     }
 
     fn close_expired(&self, idle: &mut Vec<Idle>) {
@@ -166,11 +193,19 @@ async fn roll_back(connected: &mut Connected, clear: bool) -> sqlx::Result<()> {
     let expected = connected.pid;
     let clear = if clear { residue::CLEAR } else { "" };
     let batch = format!("ROLLBACK; {clear}; SELECT pg_catalog.pg_backend_pid() AS tenantry_pid");
-    let rows = connected.conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch))).await?;
-    let answered = rows.last().map(|row| row.try_get_unchecked::<String, _>("tenantry_pid")).transpose()?;
+    let rows = connected
+        .conn
+        .fetch_all(sqlx::raw_sql(AssertSqlSafe(batch)))
+        .await?;
+    let answered = rows
+        .last()
+        .map(|row| row.try_get_unchecked::<String, _>("tenantry_pid"))
+        .transpose()?;
     if answered.as_deref() == Some(expected.to_string().as_str()) {
         Ok(())
     } else {
-        Err(sqlx::Error::Protocol("replies are out of step with requests".to_owned()))
+        Err(sqlx::Error::Protocol(
+            "replies are out of step with requests".to_owned(),
+        ))
     }
 }

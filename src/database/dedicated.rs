@@ -119,7 +119,11 @@ impl DedicatedPools {
         self.closed.store(true, Ordering::Release);
         let databases = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
         for database in databases.into_values() {
-            let open = database.slot.write().unwrap_or_else(PoisonError::into_inner).take();
+            let open = database
+                .slot
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             if let Some(open) = open {
                 open.pool.close().await;
             }
@@ -159,7 +163,11 @@ impl DedicatedPools {
                 Ok(Some(Err(_closed))) => return Err(Error::Closed),
                 Ok(None) => {}
                 Err(_elapsed) => {
-                    return Err(Error::Busy { client, what: "room for its dedicated pool", waited: self.wait });
+                    return Err(Error::Busy {
+                        client,
+                        what: "room for its dedicated pool",
+                        waited: self.wait,
+                    });
                 }
             }
         }
@@ -172,7 +180,8 @@ impl DedicatedPools {
             .iter()
             .filter_map(|(client, database)| {
                 let slot = database.slot.read().unwrap_or_else(PoisonError::into_inner);
-                slot.as_ref().map(|open| (open.last_used.load(Ordering::Relaxed), *client))
+                slot.as_ref()
+                    .map(|open| (open.last_used.load(Ordering::Relaxed), *client))
             })
             .collect();
         by_age.sort_unstable();
@@ -216,7 +225,11 @@ impl DedicatedDatabase {
         let label = format!("dedicated database of client {}", self.client);
         let unreachable = |step| {
             let database = label.clone();
-            move |source: sqlx::Error| Error::Unreachable { database, step, source: source.into() }
+            move |source: sqlx::Error| Error::Unreachable {
+                database,
+                step,
+                source: source.into(),
+            }
         };
         let pool = self
             .pools
@@ -232,7 +245,10 @@ impl DedicatedDatabase {
             last_used: AtomicU64::new(self.pools.clock.fetch_add(1, Ordering::Relaxed)),
             _room: room,
         });
-        let held = DedicatedPool { open: Some(Arc::clone(&open)), pools: Arc::clone(&self.pools) };
+        let held = DedicatedPool {
+            open: Some(Arc::clone(&open)),
+            pools: Arc::clone(&self.pools),
+        };
         let mut all = self.pools.open.lock().unwrap_or_else(PoisonError::into_inner);
         if self.pools.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
@@ -247,25 +263,39 @@ impl DedicatedDatabase {
     fn opened(&self) -> Option<DedicatedPool> {
         let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
         let open = slot.as_ref()?;
-        open.last_used.store(self.pools.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        Some(DedicatedPool { open: Some(Arc::clone(open)), pools: Arc::clone(&self.pools) })
+        open.last_used.store(
+            self.pools.clock.fetch_add(1, Ordering::Relaxed),
+            Ordering::Relaxed,
+        );
+        Some(DedicatedPool {
+            open: Some(Arc::clone(open)),
+            pools: Arc::clone(&self.pools),
+        })
     }
 }
 
 impl fmt::Debug for DedicatedDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DedicatedDatabase").field("client", &self.client).finish_non_exhaustive()
+        f.debug_struct("DedicatedDatabase")
+            .field("client", &self.client)
+            .finish_non_exhaustive()
     }
 }
 
 impl DedicatedPool {
     /// Another hold on the same pool.
     pub(crate) fn again(&self) -> Self {
-        Self { open: self.open.clone(), pools: Arc::clone(&self.pools) }
+        Self {
+            open: self.open.clone(),
+            pools: Arc::clone(&self.pools),
+        }
     }
 
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
-        self.open.as_ref().map(|open| open.catalogue.current()).unwrap_or_default()
+        self.open
+            .as_ref()
+            .map(|open| open.catalogue.current())
+            .unwrap_or_default()
     }
 
     pub(crate) async fn refresh_catalogue(&self, client: ClientId) -> Result<bool> {
@@ -287,7 +317,11 @@ impl Deref for DedicatedPool {
 
     #[expect(clippy::expect_used, reason = "the pool is taken by Drop alone")]
     fn deref(&self) -> &PgPool {
-        &self.open.as_ref().expect("a pool is held until it is dropped").pool
+        &self
+            .open
+            .as_ref()
+            .expect("a pool is held until it is dropped")
+            .pool
     }
 }
 

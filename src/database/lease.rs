@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "begins, scopes and ends the transactions of pool databases")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "begins, scopes and ends the transactions of pool databases"
+)]
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -99,7 +102,11 @@ impl Lease {
             batch.push_str(residue::CLEAR);
         }
         let client = self.client;
-        match self.connection()?.execute(sqlx::raw_sql(AssertSqlSafe(batch))).await {
+        match self
+            .connection()?
+            .execute(sqlx::raw_sql(AssertSqlSafe(batch)))
+            .await
+        {
             Ok(_) => {
                 if let Some((connected, permit)) = self.held.take() {
                     self.connections.give_back(connected);
@@ -107,9 +114,10 @@ impl Lease {
                 }
                 Ok(())
             }
-            Err(source) if error::is_connection_failure(&source) => {
-                Err(Error::CommitUnknown { client, source: source.into() })
-            },
+            Err(source) if error::is_connection_failure(&source) => Err(Error::CommitUnknown {
+                client,
+                source: source.into(),
+            }),
             Err(source) => Err(Error::of_statement(client, "commit", source)),
         }
     }
@@ -135,7 +143,12 @@ impl Lease {
         let Some((connected, _)) = &mut self.held else {
             return Err(sqlx::Error::PoolClosed);
         };
-        self.ticket = mint.mint(self.client, epoch, connected.pid, self.connections.max_transaction());
+        self.ticket = mint.mint(
+            self.client,
+            epoch,
+            connected.pid,
+            self.connections.max_transaction(),
+        );
         let mut batch = String::with_capacity(240);
         let _ = write!(
             batch,
@@ -146,7 +159,11 @@ impl Lease {
             },
             self.ticket
         );
-        connected.conn.fetch_one(sqlx::raw_sql(AssertSqlSafe(batch))).await?.try_get_unchecked(0)
+        connected
+            .conn
+            .fetch_one(sqlx::raw_sql(AssertSqlSafe(batch)))
+            .await?
+            .try_get_unchecked(0)
     }
 
     async fn replace(&mut self) -> Result<()> {
@@ -164,7 +181,10 @@ impl Lease {
             "entered" => Ok(()),
             "moved" => Err(Error::Moved { client }),
             "relocating" => Err(Error::Relocating { client }),
-            "suspended" => Err(Error::NotServed { client, status: ClientStatus::Suspended }),
+            "suspended" => Err(Error::NotServed {
+                client,
+                status: ClientStatus::Suspended,
+            }),
             other => Err(Error::ScopeRefused {
                 client,
                 step: "entering",

@@ -94,7 +94,10 @@ impl ConnectionOptions {
     pub(super) fn pin(&self, connect: PgConnectOptions) -> PgConnectOptions {
         connect.application_name("tenantry").options([
             ("search_path", self.search_path.as_str()),
-            ("statement_timeout", &self.statement_timeout.as_millis().to_string()),
+            (
+                "statement_timeout",
+                &self.statement_timeout.as_millis().to_string(),
+            ),
             ("row_security", "on"),
             ("default_transaction_isolation", "read committed"),
             ("default_transaction_read_only", "off"),

@@ -48,7 +48,11 @@ impl PoolDatabase {
             .map_err(|source| connections.unreachable("reading its catalogue", source))?;
         connections.give_back(connected);
         tracing::info!(database = connections.label, "a pool database was opened");
-        Ok(Self { connections, mint: TicketMint::new(key), catalogue: CatalogueCell::new(catalogue) })
+        Ok(Self {
+            connections,
+            mint: TicketMint::new(key),
+            catalogue: CatalogueCell::new(catalogue),
+        })
     }
 
     /// A transaction bound to the client.

@@ -21,7 +21,9 @@ pub(super) struct TicketMint {
 
 impl std::fmt::Debug for TicketMint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TicketMint").field("key_id", &self.key_id).finish_non_exhaustive()
+        f.debug_struct("TicketMint")
+            .field("key_id", &self.key_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -66,7 +68,10 @@ mod tests {
 
     #[test]
     fn a_ticket_has_fixed_fields_and_a_code_over_them() {
-        let mint = TicketMint::new(&ScopeKey { id: 1, key: SecretBox::new(Box::new([0x0b; 32])) });
+        let mint = TicketMint::new(&ScopeKey {
+            id: 1,
+            key: SecretBox::new(Box::new([0x0b; 32])),
+        });
         let client = ClientId::from(Uuid::from_u128(0x00112233445566778899aabbccddeeff));
         let ticket = mint.mint_until(client, 2, 4242, 0x6000_0000);
         assert_eq!(ticket.len(), 144);

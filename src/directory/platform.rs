@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "the statements of the platform database")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the statements of the platform database"
+)]
 
 use std::str::FromStr;
 
@@ -36,12 +39,18 @@ pub(crate) mod column {
 
 /// What a secret of a pool is sealed for.
 pub(crate) fn of_pool(pool: PoolId, column: &str) -> SealedFor<'_> {
-    SealedFor { owner: pool.as_uuid(), column }
+    SealedFor {
+        owner: pool.as_uuid(),
+        column,
+    }
 }
 
 /// What a secret of a client is sealed for.
 pub(crate) fn of_client(client: ClientId, column: &str) -> SealedFor<'_> {
-    SealedFor { owner: client.as_uuid(), column }
+    SealedFor {
+        owner: client.as_uuid(),
+        column,
+    }
 }
 
 impl PlatformDirectory {
@@ -114,7 +123,9 @@ impl PlatformDirectory {
         .await
         .map_err(failed("storing a credential"))?;
         match stored.rows_affected() {
-            0 => Err(Error::UnknownClient { client: client.into() }),
+            0 => Err(Error::UnknownClient {
+                client: client.into(),
+            }),
             _ => Ok(()),
         }
     }
@@ -136,14 +147,18 @@ impl PlatformDirectory {
         .await
         .map_err(failed("reading a credential"))?;
         let what = || format!("{kind} of {provider}");
-        let sealed = sealed
-            .ok_or_else(|| Error::MissingCredential { owner: format!("client {client}"), what: what() })?;
-        let column = credential_column(provider, kind);
-        self.keyring.open(&sealed, of_client(client, &column)).map_err(|source| Error::WrongKey {
+        let sealed = sealed.ok_or_else(|| Error::MissingCredential {
             owner: format!("client {client}"),
             what: what(),
-            source,
-        })
+        })?;
+        let column = credential_column(provider, kind);
+        self.keyring
+            .open(&sealed, of_client(client, &column))
+            .map_err(|source| Error::WrongKey {
+                owner: format!("client {client}"),
+                what: what(),
+                source,
+            })
     }
 
     pub(crate) fn seal(
@@ -185,9 +200,7 @@ impl Directory for PlatformDirectory {
             ClientRef::External(reference) => {
                 sqlx::query_as(client_by!("c.external_ref = $1")).bind(reference.as_str())
             }
-            ClientRef::Domain(domain) => {
-                sqlx::query_as(client_by!("c.domain = $1")).bind(domain.as_str())
-            }
+            ClientRef::Domain(domain) => sqlx::query_as(client_by!("c.domain = $1")).bind(domain.as_str()),
         }
         .fetch_optional(&self.db)
         .await
@@ -238,7 +251,10 @@ impl ClientRow {
             id,
             name: self.name,
             slug: parsed(id, "slug", &self.slug)?,
-            external_ref: self.external_ref.map(|text| parsed(id, "external reference", &text)).transpose()?,
+            external_ref: self
+                .external_ref
+                .map(|text| parsed(id, "external reference", &text))
+                .transpose()?,
             domain: self.domain.map(|text| parsed(id, "domain", &text)).transpose()?,
             status: parsed(id, "status", &self.status)?,
             tier: self.tier.as_str().into(),
@@ -283,11 +299,16 @@ where
     T: FromStr,
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| invalid(client, what, &error.to_string()))
+    text.parse()
+        .map_err(|error: T::Err| invalid(client, what, &error.to_string()))
 }
 
 fn invalid(client: ClientId, what: &str, reason: &str) -> Error {
-    Error::Invalid { owner: format!("client {client}"), what: what.to_owned(), reason: reason.to_owned() }
+    Error::Invalid {
+        owner: format!("client {client}"),
+        what: what.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn credential_column(provider: &str, kind: &str) -> String {
@@ -295,5 +316,8 @@ fn credential_column(provider: &str, kind: &str) -> String {
 }
 
 pub(crate) fn failed(step: &'static str) -> impl Fn(sqlx::Error) -> Error {
-    move |source| Error::Platform { step, source: source.into() }
+    move |source| Error::Platform {
+        step,
+        source: source.into(),
+    }
 }

@@ -33,7 +33,10 @@ impl Features {
 
     /// The names of the features that are on, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|(_, on)| **on).map(|(name, _)| name.as_str())
+        self.0
+            .iter()
+            .filter(|(_, on)| **on)
+            .map(|(name, _)| name.as_str())
     }
 }
 

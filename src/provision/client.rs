@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "creates and activates clients in both databases")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "creates and activates clients in both databases"
+)]
 
 use secrecy::SecretString;
 use sqlx::Connection;
@@ -107,10 +110,12 @@ impl PlatformDirectory {
         .bind(seal(&client.admin_url, column::CLIENT_ADMIN)?)
         .execute(&self.db)
         .await
-        .map_err(|source| match source.as_database_error().and_then(|error| error.code()) {
-            Some(code) if code == "TN101" => Error::NoPoolWithRoom { slug: slug.clone() },
-            _ => refused("creating", format!("client {slug}"), source),
-        })?;
+        .map_err(
+            |source| match source.as_database_error().and_then(|error| error.code()) {
+                Some(code) if code == "TN101" => Error::NoPoolWithRoom { slug: slug.clone() },
+                _ => refused("creating", format!("client {slug}"), source),
+            },
+        )?;
         self.activate(id).await
     }
 
@@ -137,11 +142,13 @@ impl PlatformDirectory {
             schema::place(&mut admin, id, "active", record.epoch).await?;
             let _ = admin.close().await;
         }
-        sqlx::query("update platform.clients set status = 'active' where id = $1 and status = 'provisioning'")
-            .bind(id)
-            .execute(&self.db)
-            .await
-            .map_err(|source| refused("activating", format!("client {id}"), source))?;
+        sqlx::query(
+            "update platform.clients set status = 'active' where id = $1 and status = 'provisioning'",
+        )
+        .bind(id)
+        .execute(&self.db)
+        .await
+        .map_err(|source| refused("activating", format!("client {id}"), source))?;
         record.status = ClientStatus::Active;
         Ok(record)
     }
@@ -154,12 +161,13 @@ impl PlatformDirectory {
     /// # Cancel safety
     /// Dropped, the change was made or not.
     pub async fn set_status(&self, id: ClientId, status: ClientStatus) -> Result<()> {
-        let changed = sqlx::query("update platform.clients set status = $2 where id = $1 and deleted_at is null")
-            .bind(id)
-            .bind(status.as_str())
-            .execute(&self.db)
-            .await
-            .map_err(|source| refused("changing the status", format!("client {id}"), source))?;
+        let changed =
+            sqlx::query("update platform.clients set status = $2 where id = $1 and deleted_at is null")
+                .bind(id)
+                .bind(status.as_str())
+                .execute(&self.db)
+                .await
+                .map_err(|source| refused("changing the status", format!("client {id}"), source))?;
         match changed.rows_affected() {
             0 => Err(Error::UnknownClient { client: id.into() }),
             _ => Ok(()),

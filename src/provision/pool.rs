@@ -32,7 +32,12 @@ impl NewPool {
         app_url: impl Into<SecretString>,
         admin_url: impl Into<SecretString>,
     ) -> Self {
-        Self { name: name.into(), app_url: app_url.into(), admin_url: admin_url.into(), capacity: 1_000 }
+        Self {
+            name: name.into(),
+            app_url: app_url.into(),
+            admin_url: admin_url.into(),
+            capacity: 1_000,
+        }
     }
 
     /// How many clients it takes. Defaults to 1,000.
@@ -121,11 +126,18 @@ impl PlatformDirectory {
                 .map_err(failed("reading a pool"))?
                 .flatten();
         let what = || column::POOL_ADMIN.to_owned();
-        let sealed = sealed.ok_or_else(|| Error::MissingCredential { owner: owner.clone(), what: what() })?;
+        let sealed = sealed.ok_or_else(|| Error::MissingCredential {
+            owner: owner.clone(),
+            what: what(),
+        })?;
         let url = self
             .keyring
             .open(&sealed, of_pool(pool, column::POOL_ADMIN))
-            .map_err(|source| Error::WrongKey { owner: owner.clone(), what: what(), source })?;
+            .map_err(|source| Error::WrongKey {
+                owner: owner.clone(),
+                what: what(),
+                source,
+            })?;
         connect_admin(&url, owner).await
     }
 }
@@ -134,9 +146,11 @@ impl PlatformDirectory {
 pub(super) fn refused(step: &'static str, what: String, source: sqlx::Error) -> Error {
     match source.as_database_error() {
         // Class 23: integrity constraints, among them those that its triggers raise.
-        Some(error) if error.code().is_some_and(|code| code.starts_with("23")) => {
-            Error::Refused { what, step, reason: error.message().to_owned() }
-        }
+        Some(error) if error.code().is_some_and(|code| code.starts_with("23")) => Error::Refused {
+            what,
+            step,
+            reason: error.message().to_owned(),
+        },
         _ => failed(step)(source),
     }
 }
@@ -147,9 +161,11 @@ async fn connect_admin(url: &SecretString, owner: String) -> Result<PgConnection
         what: "admin connection URL".to_owned(),
         reason: "it is not a PostgreSQL URL".to_owned(),
     })?;
-    PgConnection::connect_with(&options.application_name("tenantry")).await.map_err(|source| Error::Unreachable {
-        database: owner,
-        step: "connecting as the admin role",
-        source: source.into(),
-    })
+    PgConnection::connect_with(&options.application_name("tenantry"))
+        .await
+        .map_err(|source| Error::Unreachable {
+            database: owner,
+            step: "connecting as the admin role",
+            source: source.into(),
+        })
 }

@@ -17,7 +17,11 @@ pub(super) struct Arguments {
 
 impl Arguments {
     pub(super) fn new(client: ClientId) -> Self {
-        let mut arguments = Self { client, bound: PgArguments::default(), error: None };
+        let mut arguments = Self {
+            client,
+            bound: PgArguments::default(),
+            error: None,
+        };
         arguments.push("client_id", client.as_uuid());
         arguments
     }
@@ -30,7 +34,11 @@ impl Arguments {
     pub(super) fn push(&mut self, column: &str, value: impl Bind) -> usize {
         if let Err(source) = self.bound.add(value) {
             let client = self.client;
-            self.fail(Error::Encode { client, column: column.to_owned(), source: source.into() });
+            self.fail(Error::Encode {
+                client,
+                column: column.to_owned(),
+                source: source.into(),
+            });
         }
         self.bound.len()
     }
@@ -45,7 +53,11 @@ impl Arguments {
         let given = read_uuid(value);
         if given != Some(self.client.as_uuid()) {
             let client = self.client;
-            self.fail(Error::ForeignClient { client, table: table.to_owned(), given: MaybeClient(given) });
+            self.fail(Error::ForeignClient {
+                client,
+                table: table.to_owned(),
+                given: MaybeClient(given),
+            });
         }
     }
 
@@ -98,6 +110,8 @@ mod tests {
         assert!(arguments.take_error().is_ok());
         arguments.expect_own_client("agents", &Uuid::from_u128(2));
         let error = arguments.take_error().unwrap_err();
-        assert!(matches!(&error, Error::ForeignClient { given: MaybeClient(Some(id)), .. } if *id == Uuid::from_u128(2)));
+        assert!(
+            matches!(&error, Error::ForeignClient { given: MaybeClient(Some(id)), .. } if *id == Uuid::from_u128(2))
+        );
     }
 }

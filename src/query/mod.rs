@@ -4,6 +4,7 @@ mod arguments;
 mod bind;
 mod filter;
 mod order;
+mod render;
 mod rpc;
 mod run;
 mod tenant_query;

@@ -54,7 +54,12 @@ impl TenantTx {
 impl<'t> Rpc<'t> {
     fn new(on: On<'t>, function: Cow<'t, str>) -> Self {
         let arguments = Arguments::new(on.db().id());
-        Self { on, function, given: Vec::new(), arguments }
+        Self {
+            on,
+            function,
+            given: Vec::new(),
+            arguments,
+        }
     }
 
     /// Gives a parameter its value. Those left out take their defaults.
@@ -94,7 +99,9 @@ impl<'t> Rpc<'t> {
     /// As [`fetch_all`](Self::fetch_all).
     pub async fn fetch_optional<T: for<'r> FromRow<'r, PgRow>>(mut self) -> Result<Option<T>> {
         let row: Option<PgRow> = self.send().await?;
-        row.as_ref().map(|row| decode(self.arguments.client(), &self.step(), row)).transpose()
+        row.as_ref()
+            .map(|row| decode(self.arguments.client(), &self.step(), row))
+            .transpose()
     }
 
     /// The first row of the result.
@@ -106,7 +113,9 @@ impl<'t> Rpc<'t> {
     /// As [`fetch_all`](Self::fetch_all).
     pub async fn fetch_one<T: for<'r> FromRow<'r, PgRow>>(self) -> Result<T> {
         let (client, what) = (self.arguments.client(), self.function.clone().into_owned());
-        self.fetch_optional().await?.ok_or(Error::RowNotFound { client, what })
+        self.fetch_optional()
+            .await?
+            .ok_or(Error::RowNotFound { client, what })
     }
 
     /// Calls, and drops the result.
@@ -126,7 +135,13 @@ impl<'t> Rpc<'t> {
         let scoped = db.is_scoped();
         let this = &*self;
         let (sql, mode) = rendered(db, |catalogue| this.render(catalogue, scoped)).await?;
-        let statement = Statement { sql, arguments: self.arguments.take(), step: self.step(), mode, residue: true };
+        let statement = Statement {
+            sql,
+            arguments: self.arguments.take(),
+            step: self.step(),
+            mode,
+            residue: true,
+        };
         statement.run(&mut self.on).await
     }
 
@@ -135,7 +150,11 @@ impl<'t> Rpc<'t> {
         if scoped && function.security_definer {
             let client = self.arguments.client();
             let reason = "it runs with its owner's rights, past row-level security";
-            return Err(Error::StatementRefused { client, what: self.step(), reason });
+            return Err(Error::StatementRefused {
+                client,
+                what: self.step(),
+                reason,
+            });
         }
         let mut sql = if function.is_procedure {
             format!("call {}(", function.sql)
@@ -148,13 +167,22 @@ impl<'t> Rpc<'t> {
             joint = ", ";
         }
         for (name, at) in &self.given {
-            let Some(parameter) = function.parameter(name) else { continue };
+            let Some(parameter) = function.parameter(name) else {
+                continue;
+            };
             // Writing to a String cannot fail.
             let _ = write!(sql, "{joint}{parameter} => ${at}");
             joint = ", ";
         }
         sql.push(')');
-        Ok((sql, if function.writes { Mode::ReadWrite } else { Mode::ReadOnly }))
+        Ok((
+            sql,
+            if function.writes {
+                Mode::ReadWrite
+            } else {
+                Mode::ReadOnly
+            },
+        ))
     }
 
     /// The one function of that name that takes what was given.
@@ -184,8 +212,11 @@ impl<'t> Rpc<'t> {
     }
 
     fn fits(&self, function: &Function) -> bool {
-        let given = |name: &str| name == CLIENT_PARAMETER || self.given.iter().any(|(given, _)| given == name);
-        self.given.iter().all(|(name, _)| function.parameter(name).is_some())
+        let given =
+            |name: &str| name == CLIENT_PARAMETER || self.given.iter().any(|(given, _)| given == name);
+        self.given
+            .iter()
+            .all(|(name, _)| function.parameter(name).is_some())
             && function.required_parameters().all(given)
     }
 

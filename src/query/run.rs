@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "sends the statements that the builder made")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "sends the statements that the builder made"
+)]
 
 use std::fmt;
 
@@ -42,24 +45,31 @@ pub(super) struct Statement {
 
 /// How the answer is read.
 pub(super) trait Answer: Send + Sized {
-    fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> impl Future<Output = sqlx::Result<Self>> + Send;
+    fn read(
+        conn: &mut PgConnection,
+        sql: String,
+        arguments: PgArguments,
+    ) -> impl Future<Output = sqlx::Result<Self>> + Send;
 }
 
 impl Answer for Vec<PgRow> {
     async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
-        conn.fetch_all(sqlx::query_with(AssertSqlSafe(sql), arguments)).await
+        conn.fetch_all(sqlx::query_with(AssertSqlSafe(sql), arguments))
+            .await
     }
 }
 
 impl Answer for Option<PgRow> {
     async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
-        conn.fetch_optional(sqlx::query_with(AssertSqlSafe(sql), arguments)).await
+        conn.fetch_optional(sqlx::query_with(AssertSqlSafe(sql), arguments))
+            .await
     }
 }
 
 impl Answer for PgQueryResult {
     async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
-        conn.execute(sqlx::query_with(AssertSqlSafe(sql), arguments)).await
+        conn.execute(sqlx::query_with(AssertSqlSafe(sql), arguments))
+            .await
     }
 }
 
@@ -68,7 +78,13 @@ impl Statement {
     /// or straight to the dedicated database.
     pub(super) async fn run<A: Answer>(self, on: &mut On<'_>) -> Result<A> {
         let client = on.db().id();
-        let Self { sql, arguments, step, mode, residue } = self;
+        let Self {
+            sql,
+            arguments,
+            step,
+            mode,
+            residue,
+        } = self;
         match on {
             On::Tx(tx) => {
                 if residue {
@@ -101,8 +117,10 @@ impl Statement {
                 }
                 Database::Dedicated(database) => {
                     let pool = database.pool().await?;
-                    let mut conn =
-                        pool.acquire().await.map_err(|source| Error::of_statement(client, step.clone(), source))?;
+                    let mut conn = pool
+                        .acquire()
+                        .await
+                        .map_err(|source| Error::of_statement(client, step.clone(), source))?;
                     A::read(&mut conn, sql, arguments)
                         .await
                         .map_err(|source| Error::of_statement(client, step, source))
@@ -140,7 +158,11 @@ impl<V: Verb + Sync> TenantQuery<'_, V> {
             sql,
             arguments: self.arguments.take(),
             step: self.step(),
-            mode: if V::WRITES { Mode::ReadWrite } else { Mode::ReadOnly },
+            mode: if V::WRITES {
+                Mode::ReadWrite
+            } else {
+                Mode::ReadOnly
+            },
             residue: false,
         };
         statement.run(&mut self.on).await
@@ -176,7 +198,9 @@ impl<V: Verb + Sync> TenantQuery<'_, V> {
     /// As [`fetch_all`](Self::fetch_all).
     pub async fn fetch_optional<T: for<'r> FromRow<'r, PgRow>>(mut self) -> Result<Option<T>> {
         let row: Option<PgRow> = self.send(true).await?;
-        row.as_ref().map(|row| decode(self.arguments.client(), &self.step(), row)).transpose()
+        row.as_ref()
+            .map(|row| decode(self.arguments.client(), &self.step(), row))
+            .transpose()
     }
 
     /// The first row.
@@ -188,7 +212,9 @@ impl<V: Verb + Sync> TenantQuery<'_, V> {
     /// As [`fetch_all`](Self::fetch_all).
     pub async fn fetch_one<T: for<'r> FromRow<'r, PgRow>>(self) -> Result<T> {
         let (client, what) = (self.arguments.client(), self.table.clone().into_owned());
-        self.fetch_optional().await?.ok_or(Error::RowNotFound { client, what })
+        self.fetch_optional()
+            .await?
+            .ok_or(Error::RowNotFound { client, what })
     }
 }
 
@@ -204,7 +230,10 @@ impl TenantQuery<'_, Select<'_>> {
         // Bound values that the statement does not name would be an error of the database.
         let row: Option<PgRow> = self.send(false).await?;
         let (client, step) = (self.arguments.client(), self.step());
-        let row = row.ok_or_else(|| Error::RowNotFound { client, what: step.clone() })?;
+        let row = row.ok_or_else(|| Error::RowNotFound {
+            client,
+            what: step.clone(),
+        })?;
         let (count,): (i64,) = decode(client, &step, &row)?;
         Ok(u64::try_from(count).unwrap_or_default())
     }
@@ -220,7 +249,9 @@ impl<'t, V: Writes<'t> + Sync> TenantQuery<'t, V> {
     /// # Cancel safety
     /// As [`fetch_all`](Self::fetch_all).
     pub async fn execute(mut self) -> Result<u64> {
-        self.send::<PgQueryResult>(false).await.map(|done| done.rows_affected())
+        self.send::<PgQueryResult>(false)
+            .await
+            .map(|done| done.rows_affected())
     }
 }
 

@@ -95,9 +95,10 @@ impl<'t> RowValues<'_, 't> {
 
 pub(super) mod sealed {
     use crate::error::Result;
-    use crate::query::tenant_query::Rendering;
+    use crate::query::render::Rendering;
 
     /// How a verb is spelt in SQL.
+    #[expect(unnameable_types, reason = "sealed")]
     pub trait Verb: Send {
         /// The verb as a person would say it.
         const NAME: &'static str;

@@ -65,16 +65,25 @@ impl ClientConnectionManager {
         Self::new(directory, None, options)
     }
 
-    fn new(directory: Arc<dyn Directory>, platform: Option<PlatformDirectory>, options: ManagerOptions) -> Self {
-        let dedicated =
-            DedicatedPools::new(options.max_dedicated_pools, options.dedicated_wait, options.dedicated_pool);
+    fn new(
+        directory: Arc<dyn Directory>,
+        platform: Option<PlatformDirectory>,
+        options: ManagerOptions,
+    ) -> Self {
+        let dedicated = DedicatedPools::new(
+            options.max_dedicated_pools,
+            options.dedicated_wait,
+            options.dedicated_pool,
+        );
         let inner = Inner {
             directory,
             platform,
             keyring: options.keyring,
             pool_options: PoolDatabaseOptions {
                 connections: options.pool_connections,
-                strictness: Strictness { known_leaks: options.known_leaks },
+                strictness: Strictness {
+                    known_leaks: options.known_leaks,
+                },
             },
             routes: Arc::new(Routes::new(options.max_cached_clients, options.record_ttl)),
             // As many as there are pool databases: no bound of its own.
@@ -82,7 +91,9 @@ impl ClientConnectionManager {
             dedicated: Arc::new(dedicated),
             closed: AtomicBool::new(false),
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The scoped handle on a client's data.
@@ -105,7 +116,12 @@ impl ClientConnectionManager {
         }
         let tenant = match inner.routes.get(&client).await {
             Some(tenant) => tenant,
-            None => inner.routes.get_or_resolve(client.clone(), inner.resolve(&client)).await?,
+            None => {
+                inner
+                    .routes
+                    .get_or_resolve(client.clone(), inner.resolve(&client))
+                    .await?
+            }
         };
         Ok(TenantDb { tenant })
     }
@@ -137,9 +153,14 @@ impl Inner {
             .directory
             .client(client)
             .await?
-            .ok_or_else(|| Error::UnknownClient { client: client.clone() })?;
+            .ok_or_else(|| Error::UnknownClient {
+                client: client.clone(),
+            })?;
         if record.status != ClientStatus::Active {
-            return Err(Error::NotServed { client: record.id, status: record.status });
+            return Err(Error::NotServed {
+                client: record.id,
+                status: record.status,
+            });
         }
         let database = match record.placement {
             Placement::Pool(pool) => Database::Pool(self.pool(pool).await?),
@@ -147,17 +168,27 @@ impl Inner {
         };
         let routes: Arc<dyn Forget> = Arc::clone(&self.routes) as _;
         let routes: Weak<dyn Forget> = Arc::downgrade(&routes);
-        Ok(Arc::new(Tenant { record, database, routes }))
+        Ok(Arc::new(Tenant {
+            record,
+            database,
+            routes,
+        }))
     }
 
     /// The pool database, opened if it is not: once under concurrency, and the failure is shared as well.
     async fn pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
-        self.pools.try_get_with(id, self.open_pool(id)).await.map_err(|error| Error::clone(&error))
+        self.pools
+            .try_get_with(id, self.open_pool(id))
+            .await
+            .map_err(|error| Error::clone(&error))
     }
 
     async fn open_pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
         let owner = || format!("pool {id}");
-        let missing = || Error::MissingCredential { owner: owner(), what: "record".to_owned() };
+        let missing = || Error::MissingCredential {
+            owner: owner(),
+            what: "record".to_owned(),
+        };
         let record = self.directory.pool(id).await?.ok_or_else(missing)?;
         let url = self.open(&record.connection, of_pool(id, column::POOL_APP), owner)?;
         let key = self.open(&record.scope_key, of_pool(id, column::POOL_SCOPE_KEY), owner)?;
@@ -178,7 +209,10 @@ impl Inner {
     fn dedicated(&self, record: &ClientRecord) -> Result<Arc<DedicatedDatabase>> {
         let id = record.id;
         let owner = || format!("client {id}");
-        let missing = || Error::MissingCredential { owner: owner(), what: column::CLIENT_APP.to_owned() };
+        let missing = || Error::MissingCredential {
+            owner: owner(),
+            what: column::CLIENT_APP.to_owned(),
+        };
         let sealed = record.connection.as_ref().ok_or_else(missing)?;
         let url = self.open(sealed, of_client(id, column::CLIENT_APP), owner)?;
         let connect = connect_options(&url, owner)?;

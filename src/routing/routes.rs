@@ -16,7 +16,9 @@ pub(super) struct Routes {
 
 impl Routes {
     pub(super) fn new(capacity: u64, ttl: Duration) -> Self {
-        Self { cache: Cache::builder().max_capacity(capacity).time_to_live(ttl).build() }
+        Self {
+            cache: Cache::builder().max_capacity(capacity).time_to_live(ttl).build(),
+        }
     }
 
     /// The route, resolved if it is not remembered: once under concurrency. Errors are not remembered.
@@ -25,7 +27,10 @@ impl Routes {
         client: ClientRef,
         resolve: impl Future<Output = Result<Arc<Tenant>>>,
     ) -> Result<Arc<Tenant>> {
-        self.cache.try_get_with(client, resolve).await.map_err(|error| Error::clone(&error))
+        self.cache
+            .try_get_with(client, resolve)
+            .await
+            .map_err(|error| Error::clone(&error))
     }
 
     pub(super) async fn get(&self, client: &ClientRef) -> Option<Arc<Tenant>> {

@@ -73,7 +73,10 @@ impl Function {
 
     /// The quoted spelling of an input parameter.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.iter().find(|(known, _)| known == name).map(|(_, quoted)| quoted.as_str())
+        self.parameters
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, quoted)| quoted.as_str())
     }
 
     /// The parameters without a default.
@@ -85,7 +88,10 @@ impl Function {
     /// The parameters that a caller gives, for messages.
     pub(crate) fn parameter_names(&self) -> String {
         let names = self.parameters.iter().map(|(name, _)| name.as_str());
-        names.filter(|name| *name != CLIENT_PARAMETER).collect::<Vec<_>>().join(", ")
+        names
+            .filter(|name| *name != CLIENT_PARAMETER)
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
@@ -98,17 +104,18 @@ pub(crate) const CLIENT_PARAMETER: &str = "p_client_id";
 impl Catalogue {
     /// Reads what the role of the connection may name.
     pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Self> {
-        let shared: Vec<i64> = match sqlx::query_scalar::<_, bool>("select to_regprocedure('tenantry.kernel()') is not null")
-            .fetch_one(&mut *conn)
-            .await?
-        {
-            true => {
-                sqlx::query_scalar("select unnest(k.shared_tables)::int8 from tenantry.kernel() k")
-                    .fetch_all(&mut *conn)
-                    .await?
-            }
-            false => Vec::new(),
-        };
+        let shared: Vec<i64> =
+            match sqlx::query_scalar::<_, bool>("select to_regprocedure('tenantry.kernel()') is not null")
+                .fetch_one(&mut *conn)
+                .await?
+            {
+                true => {
+                    sqlx::query_scalar("select unnest(k.shared_tables)::int8 from tenantry.kernel() k")
+                        .fetch_all(&mut *conn)
+                        .await?
+                }
+                false => Vec::new(),
+            };
         let tables: Vec<TableRow> = sqlx::query_as(TABLES).bind(&shared).fetch_all(&mut *conn).await?;
         let functions: Vec<FunctionRow> = sqlx::query_as(FUNCTIONS).fetch_all(&mut *conn).await?;
 
@@ -123,7 +130,11 @@ impl Catalogue {
         }
         for row in functions {
             let name = row.name.clone();
-            catalogue.functions.entry(name).or_default().push(Arc::new(row.into()));
+            catalogue
+                .functions
+                .entry(name)
+                .or_default()
+                .push(Arc::new(row.into()));
         }
         Ok(catalogue)
     }
@@ -161,8 +172,12 @@ struct TableRow {
 impl From<TableRow> for Table {
     fn from(row: TableRow) -> Self {
         let has_client = row.columns.iter().any(|column| column == CLIENT_COLUMN);
-        let shown: Vec<(String, String)> =
-            row.columns.into_iter().zip(row.quoted).filter(|(name, _)| name != CLIENT_COLUMN).collect();
+        let shown: Vec<(String, String)> = row
+            .columns
+            .into_iter()
+            .zip(row.quoted)
+            .filter(|(name, _)| name != CLIENT_COLUMN)
+            .collect();
         Self {
             sql: row.sql,
             kind: match (row.shared, has_client) {
@@ -199,7 +214,11 @@ impl From<FunctionRow> for Function {
             defaults: usize::try_from(row.defaults).unwrap_or_default(),
             security_definer: row.security_definer,
             is_procedure: row.is_procedure,
-            visible_columns: if visible.is_empty() { "*".to_owned() } else { visible },
+            visible_columns: if visible.is_empty() {
+                "*".to_owned()
+            } else {
+                visible
+            },
         }
     }
 }
@@ -288,8 +307,14 @@ mod tests {
     #[test]
     fn the_nearest_name_is_a_slip_away_or_none() {
         let names = ["agents", "documents", "conversations"];
-        assert_eq!(nearest_name("agent", names.into_iter()).as_deref(), Some("agents"));
-        assert_eq!(nearest_name("docments", names.into_iter()).as_deref(), Some("documents"));
+        assert_eq!(
+            nearest_name("agent", names.into_iter()).as_deref(),
+            Some("agents")
+        );
+        assert_eq!(
+            nearest_name("docments", names.into_iter()).as_deref(),
+            Some("documents")
+        );
         assert_eq!(nearest_name("zzz", names.into_iter()), None);
     }
 

@@ -36,10 +36,14 @@ pub struct Installed {
 /// cancellation: it holds the migrator's lock.
 pub async fn apply_to_pool(admin: &mut PgConnection, app_role: &str, host: &Migrator) -> Result<Installed> {
     let database = name_of(admin, "pool").await?;
-    kernel(sqlx::migrate!("migrations/pool").migrations.into_owned(), "tenantry.migrations", "tenantry")
-        .run_direct(None, admin, false)
-        .await
-        .map_err(|source| failed(&database, "kernel", source))?;
+    kernel(
+        sqlx::migrate!("migrations/pool").migrations.into_owned(),
+        "tenantry.migrations",
+        "tenantry",
+    )
+    .run_direct(None, admin, false)
+    .await
+    .map_err(|source| failed(&database, "kernel", source))?;
     sqlx::query("select tenantry.configure($1)")
         .bind(app_role)
         .execute(&mut *admin)
@@ -62,10 +66,14 @@ pub async fn apply_to_dedicated(
     host: &Migrator,
 ) -> Result<Installed> {
     let database = name_of(admin, "dedicated").await?;
-    kernel(sqlx::migrate!("migrations/dedicated").migrations.into_owned(), "tenantry.migrations", "tenantry")
-        .run_direct(None, admin, false)
-        .await
-        .map_err(|source| failed(&database, "kernel", source))?;
+    kernel(
+        sqlx::migrate!("migrations/dedicated").migrations.into_owned(),
+        "tenantry.migrations",
+        "tenantry",
+    )
+    .run_direct(None, admin, false)
+    .await
+    .map_err(|source| failed(&database, "kernel", source))?;
     sqlx::query("select tenantry.configure($1, $2)")
         .bind(app_role)
         .bind(client)
@@ -77,10 +85,14 @@ pub async fn apply_to_dedicated(
 
 /// Brings the platform database to the crate's catalogue.
 pub(crate) async fn apply_to_platform(conn: &mut PgConnection) -> Result<()> {
-    kernel(sqlx::migrate!("migrations/platform").migrations.into_owned(), "platform.migrations", "platform")
-        .run_direct(None, conn, false)
-        .await
-        .map_err(|source| failed("platform database", "platform", source))
+    kernel(
+        sqlx::migrate!("migrations/platform").migrations.into_owned(),
+        "platform.migrations",
+        "platform",
+    )
+    .run_direct(None, conn, false)
+    .await
+    .map_err(|source| failed("platform database", "platform", source))
 }
 
 /// Gives the kernel of a pool database a key to verify tickets with.
@@ -112,7 +124,12 @@ pub(crate) async fn next_scope_key_id(admin: &mut PgConnection) -> Result<i32> {
 
 /// Makes a client served by this pool database under the epoch, with the lock that waits for its
 /// transactions in flight.
-pub(crate) async fn place(admin: &mut PgConnection, client: ClientId, state: &str, epoch: Epoch) -> Result<()> {
+pub(crate) async fn place(
+    admin: &mut PgConnection,
+    client: ClientId,
+    state: &str,
+    epoch: Epoch,
+) -> Result<()> {
     sqlx::query("select tenantry.place($1, $2, $3)")
         .bind(client)
         .bind(state)
@@ -124,7 +141,9 @@ pub(crate) async fn place(admin: &mut PgConnection, client: ClientId, state: &st
 }
 
 async fn apply_host(admin: &mut PgConnection, database: &str, host: &Migrator) -> Result<Installed> {
-    host.run_direct(None, admin, false).await.map_err(|source| failed(database, "host", source))?;
+    host.run_direct(None, admin, false)
+        .await
+        .map_err(|source| failed(database, "host", source))?;
     let mut digest = Sha256::new();
     for migration in host.iter() {
         digest.update(migration.version.to_be_bytes());
@@ -152,13 +171,21 @@ fn kernel(migrations: Vec<sqlx::migrate::Migration>, ledger: &'static str, schem
 }
 
 async fn name_of(conn: &mut PgConnection, kind: &str) -> Result<String> {
-    let name: String =
-        sqlx::query_scalar("select current_database()::text").fetch_one(conn).await.map_err(|source| {
-            Error::Unreachable { database: format!("{kind} database"), step: "migrating it", source: source.into() }
+    let name: String = sqlx::query_scalar("select current_database()::text")
+        .fetch_one(conn)
+        .await
+        .map_err(|source| Error::Unreachable {
+            database: format!("{kind} database"),
+            step: "migrating it",
+            source: source.into(),
         })?;
     Ok(format!("{kind} database {name}"))
 }
 
 fn failed(database: &str, set: &'static str, source: sqlx::migrate::MigrateError) -> Error {
-    Error::Migration { database: database.to_owned(), set, source: source.into() }
+    Error::Migration {
+        database: database.to_owned(),
+        set,
+        source: source.into(),
+    }
 }

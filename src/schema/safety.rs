@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "reads the catalogues of a database before it is served")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reads the catalogues of a database before it is served"
+)]
 
 use sqlx::PgConnection;
 
@@ -30,8 +33,15 @@ pub(crate) struct Strictness {
 }
 
 /// Refuses a pool database whose role, kernel, version or tables are unsafe.
-pub(crate) async fn check_pool(conn: &mut PgConnection, database: &str, strictness: Strictness) -> Result<()> {
-    let refuse = |findings| Error::UnsafeDatabase { database: database.to_owned(), findings };
+pub(crate) async fn check_pool(
+    conn: &mut PgConnection,
+    database: &str,
+    strictness: Strictness,
+) -> Result<()> {
+    let refuse = |findings| Error::UnsafeDatabase {
+        database: database.to_owned(),
+        findings,
+    };
     let unreachable = |source: sqlx::Error| Error::Unreachable {
         database: database.to_owned(),
         step: "checking that it is safe",
@@ -46,12 +56,17 @@ pub(crate) async fn check_pool(conn: &mut PgConnection, database: &str, strictne
     .map_err(unreachable)?;
     let version = u32::try_from(version).unwrap_or_default();
     if version < 150_000 {
-        return Err(refuse(vec![format!("PostgreSQL {} is older than 15", version / 10_000)]));
+        return Err(refuse(vec![format!(
+            "PostgreSQL {} is older than 15",
+            version / 10_000
+        )]));
     }
     let leaks = known_leaks(version, vector.as_deref());
     match strictness.known_leaks {
         KnownLeaks::Refuse if !leaks.is_empty() => return Err(refuse(leaks)),
-        _ => leaks.iter().for_each(|leak| tracing::warn!(database, leak, "a version with a known leak is served")),
+        _ => leaks
+            .iter()
+            .for_each(|leak| tracing::warn!(database, leak, "a version with a known leak is served")),
     }
 
     // The kernel's own function is looked for by name first: calling one that is absent would only say so in
@@ -63,7 +78,9 @@ pub(crate) async fn check_pool(conn: &mut PgConnection, database: &str, strictne
     .await
     .map_err(unreachable)?;
     if !has_kernel {
-        return Err(refuse(vec!["the kernel is not installed for the app role".to_owned()]));
+        return Err(refuse(vec![
+            "the kernel is not installed for the app role".to_owned(),
+        ]));
     }
     let (kind, kernel): (String, i32) = sqlx::query_as("select kind, version from tenantry.kernel()")
         .fetch_one(&mut *conn)
@@ -73,12 +90,20 @@ pub(crate) async fn check_pool(conn: &mut PgConnection, database: &str, strictne
         return Err(refuse(vec![format!("its kernel is that of a {kind} database")]));
     }
     if kernel != KERNEL_VERSION {
-        return Err(refuse(vec![format!("its kernel has version {kernel}, and version {KERNEL_VERSION} is needed")]));
+        return Err(refuse(vec![format!(
+            "its kernel has version {kernel}, and version {KERNEL_VERSION} is needed"
+        )]));
     }
 
-    let findings: Vec<String> =
-        sqlx::query_scalar(include_str!("safety.sql")).fetch_all(conn).await.map_err(unreachable)?;
-    if findings.is_empty() { Ok(()) } else { Err(refuse(findings)) }
+    let findings: Vec<String> = sqlx::query_scalar(include_str!("safety.sql"))
+        .fetch_all(conn)
+        .await
+        .map_err(unreachable)?;
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(refuse(findings))
+    }
 }
 
 fn known_leaks(version: u32, vector: Option<&str>) -> Vec<String> {
@@ -92,7 +117,9 @@ fn known_leaks(version: u32, vector: Option<&str>) -> Vec<String> {
     if let Some(text) = vector {
         let parts: Vec<u32> = text.split('.').map_while(|part| part.parse().ok()).collect();
         if parts.as_slice() < &SAFE_VECTOR[..] {
-            leaks.push(format!("pgvector {text} leaks between rows (CVE-2026-3172); 0.8.2 does not"));
+            leaks.push(format!(
+                "pgvector {text} leaks between rows (CVE-2026-3172); 0.8.2 does not"
+            ));
         }
     }
     leaks

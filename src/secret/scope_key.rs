@@ -16,12 +16,20 @@ impl ScopeKey {
     /// A new random key.
     pub(crate) fn generate(id: i32) -> Result<Self, SecretError> {
         let key = <[u8; 32]>::try_generate().map_err(|_| SecretError::Seal)?;
-        Ok(Self { id, key: SecretBox::new(Box::new(key)) })
+        Ok(Self {
+            id,
+            key: SecretBox::new(Box::new(key)),
+        })
     }
 
     /// The key as text, to be sealed.
     pub(crate) fn to_text(&self) -> SecretString {
-        self.key.expose_secret().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+        self.key
+            .expose_secret()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+            .into()
     }
 
     /// The key that was sealed as text.
@@ -35,6 +43,9 @@ impl ScopeKey {
             let digits = std::str::from_utf8(digits).map_err(|_| SecretError::NotText)?;
             *byte = u8::from_str_radix(digits, 16).map_err(|_| SecretError::Malformed)?;
         }
-        Ok(Self { id, key: SecretBox::new(Box::new(key)) })
+        Ok(Self {
+            id,
+            key: SecretBox::new(Box::new(key)),
+        })
     }
 }

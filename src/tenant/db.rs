@@ -57,7 +57,9 @@ impl TenantDb {
         match &self.tenant.database {
             Database::Pool(pool) => {
                 let record = &self.tenant.record;
-                let lease = self.check(pool.enter(record.id, record.epoch, Mode::ReadWrite).await).await?;
+                let lease = self
+                    .check(pool.enter(record.id, record.epoch, Mode::ReadWrite).await)
+                    .await?;
                 Ok(TenantTx::scoped(self.clone(), lease))
             }
             Database::Dedicated(database) => TenantTx::straight(self.clone(), database.pool().await?).await,

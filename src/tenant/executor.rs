@@ -29,13 +29,26 @@ impl TenantTx {
             return Err(Error::StatementRefused { client, what, reason }.into_sqlx());
         }
         let conn = self.connection_for_host().map_err(Error::into_sqlx)?;
-        Ok((conn, Admitted { sql, arguments, statement, persistent }))
+        Ok((
+            conn,
+            Admitted {
+                sql,
+                arguments,
+                statement,
+                persistent,
+            },
+        ))
     }
 
     fn admit_text(&mut self, sql: &SqlStr) -> sqlx::Result<&mut PgConnection> {
         if let Some(reason) = guard::refusal(sql.as_str()) {
             let what = sql.as_str().chars().take(80).collect();
-            return Err(Error::StatementRefused { client: self.db.id(), what, reason }.into_sqlx());
+            return Err(Error::StatementRefused {
+                client: self.db.id(),
+                what,
+                reason,
+            }
+            .into_sqlx());
         }
         self.connection_for_host().map_err(Error::into_sqlx)
     }

@@ -11,7 +11,10 @@ pub(super) fn refusal(sql: &str) -> Option<&'static str> {
     if is("rollback") {
         // Back to a savepoint stays inside the transaction.
         let mut second = words.next().unwrap_or_default();
-        if ["work", "transaction"].iter().any(|word| second.eq_ignore_ascii_case(word)) {
+        if ["work", "transaction"]
+            .iter()
+            .any(|word| second.eq_ignore_ascii_case(word))
+        {
             second = words.next().unwrap_or_default();
         }
         return (!second.eq_ignore_ascii_case("to")).then_some(CONTROL);
@@ -19,21 +22,39 @@ pub(super) fn refusal(sql: &str) -> Option<&'static str> {
     if is("set") {
         let second = words.next().unwrap_or_default();
         let third = words.next().unwrap_or_default();
-        let role = |word: &str| ["role", "session"].iter().any(|name| word.eq_ignore_ascii_case(name));
-        return (!second.eq_ignore_ascii_case("local") || role(third) || third.eq_ignore_ascii_case("tenantry"))
-            .then_some(SESSION);
+        let role = |word: &str| {
+            ["role", "session"]
+                .iter()
+                .any(|name| word.eq_ignore_ascii_case(name))
+        };
+        return (!second.eq_ignore_ascii_case("local")
+            || role(third)
+            || third.eq_ignore_ascii_case("tenantry"))
+        .then_some(SESSION);
     }
     if ["begin", "start", "commit", "end", "abort"].into_iter().any(is) {
         return Some(CONTROL);
     }
-    if ["reset", "discard", "prepare", "deallocate", "listen", "unlisten", "load"].into_iter().any(is) {
+    if [
+        "reset",
+        "discard",
+        "prepare",
+        "deallocate",
+        "listen",
+        "unlisten",
+        "load",
+    ]
+    .into_iter()
+    .any(is)
+    {
         return Some(SESSION);
     }
     None
 }
 
 const CONTROL: &str = "it controls the transaction; use begin, commit and rollback of the handle";
-const SESSION: &str = "it changes the session, which other clients use next; `set local` stays in the transaction";
+const SESSION: &str =
+    "it changes the session, which other clients use next; `set local` stays in the transaction";
 
 /// The leading words of a statement, past blanks and comments.
 struct Words<'a>(&'a str);
@@ -41,7 +62,10 @@ struct Words<'a>(&'a str);
 impl<'a> Words<'a> {
     fn next(&mut self) -> Option<&'a str> {
         self.skip_blanks();
-        let end = self.0.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(self.0.len());
+        let end = self
+            .0
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(self.0.len());
         let (word, rest) = self.0.split_at(end);
         self.0 = rest;
         (!word.is_empty()).then_some(word)

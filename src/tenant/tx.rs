@@ -1,4 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "begins and ends the transactions of dedicated databases")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "begins and ends the transactions of dedicated databases"
+)]
 
 use std::fmt;
 use std::time::Duration;
@@ -49,21 +52,33 @@ const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl TenantTx {
     pub(super) fn scoped(db: TenantDb, lease: Lease) -> Self {
-        Self { db, conn: Conn::Scoped(lease) }
+        Self {
+            db,
+            conn: Conn::Scoped(lease),
+        }
     }
 
     pub(super) async fn straight(db: TenantDb, pool: DedicatedPool) -> Result<Self> {
         let client = db.id();
-        let conn = pool.acquire().await.map_err(|source| Error::of_statement(client, "begin", source))?;
+        let conn = pool
+            .acquire()
+            .await
+            .map_err(|source| Error::of_statement(client, "begin", source))?;
         // Held by the guard before anything is sent: sqlx would return the connection of a dropped `begin`
         // to its pool inside the transaction.
-        let mut straight = Straight { conn: Some(conn), pool };
+        let mut straight = Straight {
+            conn: Some(conn),
+            pool,
+        };
         straight
             .connection()?
             .execute(sqlx::raw_sql("BEGIN"))
             .await
             .map_err(|source| Error::of_statement(client, "begin", source))?;
-        Ok(Self { db, conn: Conn::Straight(straight) })
+        Ok(Self {
+            db,
+            conn: Conn::Straight(straight),
+        })
     }
 
     /// Commits.
@@ -124,7 +139,9 @@ impl TenantTx {
 
 impl fmt::Debug for TenantTx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TenantTx").field("db", &self.db).finish_non_exhaustive()
+        f.debug_struct("TenantTx")
+            .field("db", &self.db)
+            .finish_non_exhaustive()
     }
 }
 
@@ -141,9 +158,10 @@ impl Straight {
                 drop(self.conn.take());
                 Ok(())
             }
-            Err(source) if error::is_connection_failure(&source) => {
-                Err(Error::CommitUnknown { client, source: source.into() })
-            }
+            Err(source) if error::is_connection_failure(&source) => Err(Error::CommitUnknown {
+                client,
+                source: source.into(),
+            }),
             Err(source) => Err(Error::of_statement(client, "commit", source)),
         }
     }
@@ -167,7 +185,8 @@ impl Drop for Straight {
         };
         let pool = self.pool.again();
         runtime.spawn(async move {
-            let rolled_back = tokio::time::timeout(ROLLBACK_TIMEOUT, conn.execute(sqlx::raw_sql("ROLLBACK"))).await;
+            let rolled_back =
+                tokio::time::timeout(ROLLBACK_TIMEOUT, conn.execute(sqlx::raw_sql("ROLLBACK"))).await;
             if !matches!(rolled_back, Ok(Ok(_))) {
                 let _ = conn.detach().close_hard().await;
             }

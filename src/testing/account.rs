@@ -23,7 +23,11 @@ impl Account {
             .and_then(|file| file.metadata())
             .map_err(ServerError::io("create a file in", std::env::temp_dir()))?
             .uid();
-        let other = if own == 0 { Some((nobody("-u")?, nobody("-g")?)) } else { None };
+        let other = if own == 0 {
+            Some((nobody("-u")?, nobody("-g")?))
+        } else {
+            None
+        };
         Ok(Self { own, other })
     }
 
@@ -40,7 +44,11 @@ impl Account {
     /// A program run by the server's user, in an environment without our `PG…` and locale.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
-        command.env_clear().env("LC_ALL", "C").current_dir("/").stdin(Stdio::null());
+        command
+            .env_clear()
+            .env("LC_ALL", "C")
+            .current_dir("/")
+            .stdin(Stdio::null());
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -53,9 +61,8 @@ impl Account {
     /// Hands a file or directory over to the server's user.
     pub(super) fn give(&self, path: &Path) -> Result<(), ServerError> {
         match self.other {
-            Some((uid, gid)) => {
-                std::os::unix::fs::chown(path, Some(uid), Some(gid)).map_err(ServerError::io("give away", path))
-            }
+            Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid))
+                .map_err(ServerError::io("give away", path)),
             None => Ok(()),
         }
     }
@@ -64,7 +71,11 @@ impl Account {
     pub(super) fn can_enter(&self, directory: &Path) -> bool {
         let mut shell = self.command("/bin/sh");
         shell.args(["-c", r#"cd "$1""#, "sh"]).arg(directory);
-        shell.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        shell
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     }
 
     /// Makes a directory that only our own user writes to, or takes the one that is there, if it is such.
@@ -82,12 +93,18 @@ impl Account {
         if found.is_dir() && found.uid() == self.own && found.mode() & 0o022 == 0 {
             return Ok(());
         }
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is there and others can write to it"))
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "it is there and others can write to it",
+        ))
     }
 }
 
 fn nobody(which: &str) -> Result<u32, ServerError> {
-    let output = Command::new("id").args([which, "nobody"]).stdin(Stdio::null()).output();
+    let output = Command::new("id")
+        .args([which, "nobody"])
+        .stdin(Stdio::null())
+        .output();
     let id = ServerError::output("id", Path::new("id"), output)?;
     id.trim().parse().map_err(|_| ServerError::Io {
         step: "find the user nobody, whom the server of root runs as",

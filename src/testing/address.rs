@@ -23,7 +23,10 @@ pub(super) fn on_socket(directory: &Path) -> PgConnectOptions {
 /// The socket file that the options lead to, if they do not lead to a TCP address.
 pub(super) fn socket_file(options: &PgConnectOptions) -> Option<PathBuf> {
     let host = Path::new(options.get_host());
-    let directory = options.get_socket().map(PathBuf::as_path).or_else(|| host.is_absolute().then_some(host))?;
+    let directory = options
+        .get_socket()
+        .map(PathBuf::as_path)
+        .or_else(|| host.is_absolute().then_some(host))?;
     Some(directory.join(format!(".s.PGSQL.{}", options.get_port())))
 }
 
@@ -58,7 +61,10 @@ pub(super) fn redirected(base: PgConnectOptions, port: u16) -> PgConnectOptions 
     let on_socket = socket_file(&base).is_some();
     let options = if base.get_socket().is_some() {
         // A socket cannot be taken out of options, so they are made anew from what can be read of them.
-        let mut url = base.clone().username(&encoded(base.get_username())).to_url_lossy();
+        let mut url = base
+            .clone()
+            .username(&encoded(base.get_username()))
+            .to_url_lossy();
         let _ = url.set_host(Some(HERE));
         if let Some(options) = base.get_options() {
             url.query_pairs_mut().append_pair("options", options);
@@ -72,7 +78,11 @@ pub(super) fn redirected(base: PgConnectOptions, port: u16) -> PgConnectOptions 
         base.host(HERE)
     };
     let options = options.port(port);
-    if on_socket { options.ssl_mode(PgSslMode::Disable) } else { options }
+    if on_socket {
+        options.ssl_mode(PgSslMode::Disable)
+    } else {
+        options
+    }
 }
 
 fn encoded(text: &str) -> String {
@@ -94,7 +104,9 @@ mod tests {
     #[test]
     fn url_of_a_socket_reads_back() {
         let options = on_socket(Path::new("/tmp/a b"));
-        let read: PgConnectOptions = url(&options, Some(("ro:le@x", "p w/%&")), "da/ta").parse().unwrap();
+        let read: PgConnectOptions = url(&options, Some(("ro:le@x", "p w/%&")), "da/ta")
+            .parse()
+            .unwrap();
         assert_eq!(socket_file(&read), Some("/tmp/a b/.s.PGSQL.5432".into()));
         assert_eq!(read.get_username(), "ro:le@x");
         assert_eq!(read.get_database(), Some("da/ta"));
@@ -103,7 +115,9 @@ mod tests {
 
     #[test]
     fn url_of_a_tcp_server_reads_back() {
-        let options: PgConnectOptions = "postgres://root:secret@db.example:6000/x?sslmode=require".parse().unwrap();
+        let options: PgConnectOptions = "postgres://root:secret@db.example:6000/x?sslmode=require"
+            .parse()
+            .unwrap();
         let read: PgConnectOptions = url(&options, Some(("a@b", "c:d")), "e f").parse().unwrap();
         assert_eq!((read.get_host(), read.get_port()), ("db.example", 6000));
         assert_eq!((read.get_username(), read.get_database()), ("a@b", Some("e f")));
@@ -115,16 +129,26 @@ mod tests {
 
     #[test]
     fn options_with_a_socket_can_be_redirected() {
-        let base: PgConnectOptions = "postgres:///d?host=/run/pg&user=u@v&password=p%20w".parse().unwrap();
+        let base: PgConnectOptions = "postgres:///d?host=/run/pg&user=u@v&password=p%20w"
+            .parse()
+            .unwrap();
         let base = base.application_name("app").options([("search_path", "x")]);
         for options in [redirected(base, 99), redirected(on_socket(Path::new("/x")), 99)] {
             assert_eq!(socket_file(&options), None);
             assert_eq!((options.get_host(), options.get_port()), ("127.0.0.1", 99));
         }
-        let base: PgConnectOptions = "postgres:///d?host=/run/pg&user=u@v&password=p%20w".parse().unwrap();
+        let base: PgConnectOptions = "postgres:///d?host=/run/pg&user=u@v&password=p%20w"
+            .parse()
+            .unwrap();
         let options = redirected(base.application_name("app").options([("search_path", "x")]), 99);
-        assert_eq!((options.get_username(), options.get_database()), ("u@v", Some("d")));
-        assert_eq!((options.get_application_name(), options.get_options()), (Some("app"), Some("-c search_path=x")));
+        assert_eq!(
+            (options.get_username(), options.get_database()),
+            ("u@v", Some("d"))
+        );
+        assert_eq!(
+            (options.get_application_name(), options.get_options()),
+            (Some("app"), Some("-c search_path=x"))
+        );
         assert!(format!("{options:?}").contains(r#"password: Some("p w")"#));
     }
 }

@@ -56,7 +56,8 @@ impl Cache {
         }
         let lock_path = self.directory.join("lock");
         let lock = File::create(&lock_path).map_err(ServerError::io("create the lock", &lock_path))?;
-        lock.lock().map_err(ServerError::io("take the lock", &lock_path))?;
+        lock.lock()
+            .map_err(ServerError::io("take the lock", &lock_path))?;
         if entry.is_dir() {
             return Ok(entry);
         }
@@ -73,7 +74,10 @@ impl Cache {
 /// The target directory that this program was built into: cargo tags it as a cache.
 fn cargo_target() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?;
-    let tagged = program.ancestors().skip(1).find(|directory| directory.join("CACHEDIR.TAG").is_file());
+    let tagged = program
+        .ancestors()
+        .skip(1)
+        .find(|directory| directory.join("CACHEDIR.TAG").is_file());
     tagged.map(Path::to_path_buf).or_else(|| {
         let named = PathBuf::from(std::env::var_os("CARGO_TARGET_DIR")?);
         (named.is_absolute() && named.is_dir()).then_some(named)
@@ -110,7 +114,12 @@ mod tests {
         fs::create_dir(&planted).unwrap();
         fs::set_permissions(&planted, fs::Permissions::from_mode(0o777)).unwrap();
         let error = Cache::first_of(&account, [planted]).unwrap_err();
-        assert!(error.to_string().starts_with("cannot keep the server's files in: "), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot keep the server's files in: "),
+            "{error}"
+        );
     }
 
     #[test]

@@ -104,14 +104,22 @@ impl ServerError {
     }
 
     /// The standard output of a program that must succeed.
-    pub(super) fn output(program: &'static str, path: &Path, output: io::Result<Output>) -> Result<String, Self> {
+    pub(super) fn output(
+        program: &'static str,
+        path: &Path,
+        output: io::Result<Output>,
+    ) -> Result<String, Self> {
         let output = output.map_err(Self::io("run", path))?;
         let printed = String::from_utf8_lossy(&output.stdout);
         if output.status.success() {
             return Ok(printed.into_owned());
         }
         let said = format!("{printed}{}", String::from_utf8_lossy(&output.stderr));
-        Err(Self::Program { program, status: output.status, output: end_of(&said) })
+        Err(Self::Program {
+            program,
+            status: output.status,
+            output: end_of(&said),
+        })
     }
 
     /// The error and its causes on one line, for those who cannot be given the error itself.
@@ -129,6 +137,10 @@ impl ServerError {
 
 /// The last lines of a long text, joined into one.
 pub(super) fn end_of(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
     lines[lines.len().saturating_sub(6)..].join(" / ")
 }

@@ -28,9 +28,14 @@ pub(super) struct Version(pub(super) u32, pub(super) u32);
 impl Version {
     /// The first two numbers in a text like `postgres (PostgreSQL) 16.10 (Debian …)` or `17beta1`.
     pub(super) fn in_text(text: &str) -> Option<Self> {
-        let mut numbers = text.get(text.find(|c: char| c.is_ascii_digit())?..)?.split(|c: char| !c.is_ascii_digit());
+        let mut numbers = text
+            .get(text.find(|c: char| c.is_ascii_digit())?..)?
+            .split(|c: char| !c.is_ascii_digit());
         let major = numbers.next()?.parse().ok()?;
-        Some(Self(major, numbers.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)))
+        Some(Self(
+            major,
+            numbers.next().and_then(|minor| minor.parse().ok()).unwrap_or(0),
+        ))
     }
 }
 
@@ -60,14 +65,24 @@ pub(super) struct Search {
 impl Search {
     /// PATH and the usual places of this machine.
     pub(super) fn of_machine() -> Self {
-        let path: Vec<PathBuf> = std::env::var_os("PATH").map_or_else(Vec::new, |path| std::env::split_paths(&path).collect());
+        let path: Vec<PathBuf> =
+            std::env::var_os("PATH").map_or_else(Vec::new, |path| std::env::split_paths(&path).collect());
         let mut servers = path.clone();
         for (parent, prefix, end) in USUAL_PLACES {
-            let Ok(entries) = fs::read_dir(parent) else { continue };
+            let Ok(entries) = fs::read_dir(parent) else {
+                continue;
+            };
             let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-            servers.extend(names.filter(|n| n.starts_with(prefix)).map(|n| Path::new(parent).join(n).join(end)));
+            servers.extend(
+                names
+                    .filter(|n| n.starts_with(prefix))
+                    .map(|n| Path::new(parent).join(n).join(end)),
+            );
         }
-        Self { servers, pythons: path }
+        Self {
+            servers,
+            pythons: path,
+        }
     }
 
     /// The newest installed server with pgvector, or what was found instead.
@@ -75,8 +90,13 @@ impl Search {
         // Links lead to the programs' real place, beside which their other files are.
         let mut seen: Vec<PathBuf> = Vec::new();
         for directory in &self.servers {
-            let Ok(program) = directory.join("postgres").canonicalize() else { continue };
-            if let Some(bin) = program.parent().filter(|bin| !seen.iter().any(|other| other == bin)) {
+            let Ok(program) = directory.join("postgres").canonicalize() else {
+                continue;
+            };
+            if let Some(bin) = program
+                .parent()
+                .filter(|bin| !seen.iter().any(|other| other == bin))
+            {
                 seen.push(bin.to_path_buf());
             }
         }
@@ -85,7 +105,11 @@ impl Search {
         for bin in seen {
             match usable(&bin, account) {
                 Ok(version) if best.as_ref().is_none_or(|other| other.version < version) => {
-                    best = Some(Programs { bin, version, source: ServerSource::Installed });
+                    best = Some(Programs {
+                        bin,
+                        version,
+                        source: ServerSource::Installed,
+                    });
                 }
                 Ok(_) => {}
                 Err(reason) => refused.push(format!("{} {reason}", bin.join("postgres").display())),
@@ -106,9 +130,14 @@ fn usable(bin: &Path, account: &Account) -> Result<Version, String> {
     // Run by the server's user, so that one out of its reach is not chosen.
     let run = |program: &str, argument: &str| {
         let output = account.command(bin.join(program)).arg(argument).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
-    let version = run("postgres", "--version").and_then(|text| Version::in_text(&text)).ok_or("cannot be run")?;
+    let version = run("postgres", "--version")
+        .and_then(|text| Version::in_text(&text))
+        .ok_or("cannot be run")?;
     if version < OLDEST_POSTGRES {
         return Err(format!("is version {version}"));
     }
@@ -119,10 +148,18 @@ fn usable(bin: &Path, account: &Account) -> Result<Version, String> {
     let near = ["../share/postgresql", "../share"].map(|near| bin.join(near));
     let debian = PathBuf::from(format!("/usr/share/postgresql/{}", version.0));
     // The first that is a server's: a share directory of another server must not be asked.
-    let share = share.into_iter().chain(near).chain([debian]).find(|share| share.join("postgres.bki").is_file());
-    let control = share.ok_or("has no share directory")?.join("extension/vector.control");
+    let share = share
+        .into_iter()
+        .chain(near)
+        .chain([debian])
+        .find(|share| share.join("postgres.bki").is_file());
+    let control = share
+        .ok_or("has no share directory")?
+        .join("extension/vector.control");
     let control = fs::read_to_string(control).map_err(|_| format!("{version} has no pgvector"))?;
-    let pgvector = control.lines().find(|line| line.trim_start().starts_with("default_version"));
+    let pgvector = control
+        .lines()
+        .find(|line| line.trim_start().starts_with("default_version"));
     match pgvector.and_then(Version::in_text) {
         Some(pgvector) if pgvector >= OLDEST_PGVECTOR => Ok(version),
         Some(pgvector) => Err(format!("{version} has pgvector {pgvector}")),
@@ -143,7 +180,11 @@ mod tests {
         fs::create_dir_all(&extension).unwrap();
         fs::write(root.join(name).join("share/postgres.bki"), "").unwrap();
         for program in ["postgres", "initdb"] {
-            fs::write(bin.join(program), format!("#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n")).unwrap();
+            fs::write(
+                bin.join(program),
+                format!("#!/bin/sh\necho 'postgres (PostgreSQL) {version}'\n"),
+            )
+            .unwrap();
             fs::set_permissions(bin.join(program), fs::Permissions::from_mode(0o755)).unwrap();
         }
         if let Some(pgvector) = pgvector {
@@ -168,8 +209,16 @@ mod tests {
             pretend(root.path(), "c", "18.1", None),
         ];
         let account = Account::current().unwrap();
-        let found = Search { servers, ..Search::default() }.installed(&account).unwrap();
-        assert_eq!((found.bin, found.version), (root.path().canonicalize().unwrap().join("b/bin"), Version(17, 6)));
+        let found = Search {
+            servers,
+            ..Search::default()
+        }
+        .installed(&account)
+        .unwrap();
+        assert_eq!(
+            (found.bin, found.version),
+            (root.path().canonicalize().unwrap().join("b/bin"), Version(17, 6))
+        );
     }
 
     #[test]
@@ -182,8 +231,17 @@ mod tests {
             root.path().join("absent"),
         ];
         let account = Account::current().unwrap();
-        let reason = Search { servers, ..Search::default() }.installed(&account).unwrap_err();
-        for part in ["is version 14.3", "15.13 has no pgvector", "16.1 has pgvector 0.7"] {
+        let reason = Search {
+            servers,
+            ..Search::default()
+        }
+        .installed(&account)
+        .unwrap_err();
+        for part in [
+            "is version 14.3",
+            "15.13 has no pgvector",
+            "16.1 has pgvector 0.7",
+        ] {
             assert!(reason.contains(part), "{reason}");
         }
     }
@@ -191,7 +249,10 @@ mod tests {
     #[test]
     fn version_is_read_from_the_forms_that_occur() {
         for (text, version) in [
-            ("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)", Version(15, 13)),
+            (
+                "postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)",
+                Version(15, 13),
+            ),
             ("postgres (PostgreSQL) 19beta1", Version(19, 0)),
             ("default_version = '0.8.6'", Version(0, 8)),
         ] {

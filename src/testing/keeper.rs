@@ -107,18 +107,37 @@ impl Keeper {
         account.give(directory.path())?;
         let mut shell = account.command("/bin/sh");
         // `$0` is in the directory, so that a list of processes tells whose keeper it is.
-        shell.arg("-c").arg(KEEPER).arg(directory.path().join("keeper")).arg(template);
-        shell.arg(programs.bin.join("postgres")).arg("-D").arg(directory.path().join("data"));
-        shell.arg("-k").arg(directory.path()).arg("-p").arg(SOCKET_PORT.to_string());
+        shell
+            .arg("-c")
+            .arg(KEEPER)
+            .arg(directory.path().join("keeper"))
+            .arg(template);
+        shell
+            .arg(programs.bin.join("postgres"))
+            .arg("-D")
+            .arg(directory.path().join("data"));
+        shell
+            .arg("-k")
+            .arg(directory.path())
+            .arg("-p")
+            .arg(SOCKET_PORT.to_string());
         if mortality == Mortality::Killable {
             // In the data directory, so that nothing is left in /dev/shm by a server that is killed.
             shell.args(["-c", "dynamic_shared_memory_type=mmap"]);
         }
         // A group of its own: Ctrl-C and a test runner's kill are for us, and the keeper acts after us.
-        shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        shell
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let mut shell = shell.spawn().map_err(ServerError::io("start", "/bin/sh"))?;
         let orders = shell.stdin.take();
-        Ok(Self { directory: directory.keep(), shell: Some(shell), orders })
+        Ok(Self {
+            directory: directory.keep(),
+            shell: Some(shell),
+            orders,
+        })
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -130,7 +149,11 @@ impl Keeper {
         let mut shell = Command::new("/bin/sh");
         shell.arg("-c").arg(WATCHER).arg(self.directory.join("watcher"));
         shell.arg(run.runner().to_string()).arg(run.directory());
-        shell.current_dir("/").process_group(0).stdin(Stdio::null()).stderr(Stdio::null());
+        shell
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
         shell.stdout(self.orders.take().map_or_else(Stdio::null, Stdio::from));
         shell.spawn().map_err(ServerError::io("start", "/bin/sh"))?;
         self.shell = None;
@@ -152,14 +175,21 @@ impl Keeper {
             }
         };
         let orders = self.orders.as_mut().ok_or(std::io::ErrorKind::BrokenPipe.into());
-        orders.and_then(|orders| orders.write_all(word.as_bytes())).map_err(ServerError::io(step, &self.directory))
+        orders
+            .and_then(|orders| orders.write_all(word.as_bytes()))
+            .map_err(ServerError::io(step, &self.directory))
     }
 
     /// Stops the server and waits until it is gone with all its files.
     pub(super) fn stop(&mut self) -> Result<(), ServerError> {
         self.orders = None;
-        let Some(mut shell) = self.shell.take() else { return Ok(()) };
-        shell.wait().map(drop).map_err(ServerError::io("wait for the server in", &self.directory))
+        let Some(mut shell) = self.shell.take() else {
+            return Ok(());
+        };
+        shell
+            .wait()
+            .map(drop)
+            .map_err(ServerError::io("wait for the server in", &self.directory))
     }
 }
 
@@ -167,9 +197,13 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         // The end of the pipe stops the server.
         self.orders = None;
-        let Some(mut shell) = self.shell.take() else { return };
+        let Some(mut shell) = self.shell.take() else {
+            return;
+        };
         // The shell ends a moment later, and is a zombie until it is reaped. Without a thread to spare it stays one.
-        let _ = std::thread::Builder::new().name("pg-reaper".to_owned()).spawn(move || shell.wait());
+        let _ = std::thread::Builder::new()
+            .name("pg-reaper".to_owned())
+            .spawn(move || shell.wait());
     }
 }
 
@@ -195,14 +229,18 @@ impl State {
         if directory.join("exited").exists() || !directory.exists() {
             return Self::Exited;
         }
-        let pid = fs::read_to_string(directory.join("pid")).ok().and_then(|pid| pid.trim().parse().ok());
+        let pid = fs::read_to_string(directory.join("pid"))
+            .ok()
+            .and_then(|pid| pid.trim().parse().ok());
         pid.map_or(Self::Starting, |pid| Self::Running { pid })
     }
 }
 
 /// The end of a server's log.
 pub(super) fn log(directory: &Path) -> String {
-    end_of(&String::from_utf8_lossy(&fs::read(directory.join("log")).unwrap_or_default()))
+    end_of(&String::from_utf8_lossy(
+        &fs::read(directory.join("log")).unwrap_or_default(),
+    ))
 }
 
 /// Where the directories of servers and runs are: the temporary directory, unless its name is too long for the
@@ -210,5 +248,9 @@ pub(super) fn log(directory: &Path) -> String {
 pub(super) fn base(account: &Account) -> PathBuf {
     const LONGEST: usize = 60;
     let base = std::env::temp_dir();
-    if base.as_os_str().len() <= LONGEST && account.can_enter(&base) { base } else { "/tmp".into() }
+    if base.as_os_str().len() <= LONGEST && account.can_enter(&base) {
+        base
+    } else {
+        "/tmp".into()
+    }
 }

@@ -16,6 +16,8 @@ mod address;
 mod cache;
 mod error;
 mod find;
+mod fixture;
+mod fixture_error;
 mod keeper;
 mod proxy;
 mod run;
@@ -24,5 +26,7 @@ mod template;
 mod wheel;
 
 pub use error::ServerError;
+pub use fixture::Fixture;
+pub use fixture_error::FixtureError;
 pub use proxy::DelayProxy;
 pub use server::{PgServer, ServerSource};

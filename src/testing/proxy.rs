@@ -21,8 +21,9 @@ use super::address;
 /// Chunks of one direction that may be under way before the sender has to wait, of up to 64 KiB each.
 const CHUNKS_UNDER_WAY: usize = 1024;
 const CHUNK: usize = 64 * 1024;
-/// A sleeping thread wakes up late by the timer slack of the kernel, about this much; the rest is waited for awake.
-const SLACK: Duration = Duration::from_micros(120);
+/// A sleeping thread may wake up late by this much: the timer slack of the kernel and the wake-up of an idle processor.
+/// So the last of a delay is waited for awake.
+const SLACK: Duration = Duration::from_micros(300);
 /// How long a thread sleeps or writes before it looks whether its connection was reset.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
@@ -58,7 +59,10 @@ impl DelayProxy {
     ///
     /// If no port can be opened or no thread be started. Whether the server can be reached is seen by each connection, which
     /// is closed at once if it cannot.
-    #[expect(clippy::unused_async, reason = "needs a runtime to open the port, and says so")]
+    #[expect(
+        clippy::unused_async,
+        reason = "needs a runtime to open the port, and says so"
+    )]
     pub async fn start(upstream: &PgConnectOptions) -> io::Result<Self> {
         let socket = tokio::net::TcpSocket::new_v4()?;
         // Accepted sockets inherit it: a close then is a reset, unless both sides have said their last word.
@@ -85,7 +89,12 @@ impl DelayProxy {
             let shared = Arc::clone(&shared);
             move || accept(&listener, &shared)
         })?;
-        Ok(Self { shared, port, base: upstream.clone(), acceptor: Some(acceptor) })
+        Ok(Self {
+            shared,
+            port,
+            base: upstream.clone(),
+            acceptor: Some(acceptor),
+        })
     }
 
     /// The port on 127.0.0.1 that the proxy listens on.
@@ -148,7 +157,10 @@ impl DelayProxy {
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        lock(&self.shared.connections).iter().filter(|connection| connection.strong_count() > 0).count()
+        lock(&self.shared.connections)
+            .iter()
+            .filter(|connection| connection.strong_count() > 0)
+            .count()
     }
 
     /// How many bytes clients have sent, held ones included.
@@ -267,7 +279,11 @@ impl Gate {
 
     fn wait(&self, connection: &Connection) {
         let held = |closed: &mut bool| *closed && !connection.is_broken();
-        drop(self.changed.wait_while(lock(&self.closed), held).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.changed
+                .wait_while(lock(&self.closed), held)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
     }
 }
 
@@ -307,8 +323,12 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
             Socket::Unix(stream)
         }
     };
-    let connection =
-        Arc::new(Connection { client, server, asked: AtomicBool::new(false), broken: AtomicBool::new(false) });
+    let connection = Arc::new(Connection {
+        client,
+        server,
+        asked: AtomicBool::new(false),
+        broken: AtomicBool::new(false),
+    });
     {
         let mut connections = lock(&shared.connections);
         connections.retain(|other| other.strong_count() > 0);
@@ -353,7 +373,10 @@ fn read(direction: Direction, shared: &Shared, connection: &Connection, line: &S
             shared.round_trips.fetch_add(1, Ordering::Relaxed);
         }
         let delay = Duration::from_nanos(shared.delay_nanos.load(Ordering::Relaxed));
-        if line.send((now.checked_add(delay).unwrap_or(now), chunk.to_vec())).is_err() {
+        if line
+            .send((now.checked_add(delay).unwrap_or(now), chunk.to_vec()))
+            .is_err()
+        {
             return;
         }
     }
@@ -410,11 +433,17 @@ fn write_all(to: &Socket, mut bytes: &[u8], connection: &Connection) -> bool {
 
 /// Whether a write that ended like this can be tried again: the time to look up has come, or a signal.
 fn is_passing(kind: io::ErrorKind) -> bool {
-    matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+    matches!(
+        kind,
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
+    )
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.to_owned()).stack_size(256 * 1024).spawn(work)
+    thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(256 * 1024)
+        .spawn(work)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

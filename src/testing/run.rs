@@ -44,9 +44,13 @@ impl Run {
     /// The nextest run that this process is a part of, if it is.
     pub(super) fn of_process(base: &Path) -> Option<Self> {
         let id = std::env::var("NEXTEST_RUN_ID").ok()?;
-        let plain = !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let plain =
+            !id.is_empty() && id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let runner = plain.then(runner)??;
-        Some(Self { runner, directory: base.join(format!("tenantry-run-{id}")) })
+        Some(Self {
+            runner,
+            directory: base.join(format!("tenantry-run-{id}")),
+        })
     }
 
     pub(super) fn runner(&self) -> u32 {
@@ -60,7 +64,9 @@ impl Run {
     /// Looks for the run's server; waits while another process is starting it.
     pub(super) fn enter(self, account: &Account) -> Result<Found, ServerError> {
         let directory = &self.directory;
-        account.own_directory(directory, 0o700).map_err(ServerError::io("create", directory))?;
+        account
+            .own_directory(directory, 0o700)
+            .map_err(ServerError::io("create", directory))?;
         let path = directory.join("lock");
         let lock = File::create(&path).map_err(ServerError::io("create the lock", &path))?;
         lock.lock().map_err(ServerError::io("take the lock", &path))?;
@@ -75,7 +81,10 @@ impl Run {
         {
             return Ok(Found::Server(place.into(), source));
         }
-        Ok(Found::Nothing(Claim { run: self, _lock: lock }))
+        Ok(Found::Nothing(Claim {
+            run: self,
+            _lock: lock,
+        }))
     }
 }
 
@@ -108,7 +117,10 @@ fn runner() -> Option<u32> {
         let (parent, name) = process(pid)?;
         if name.contains("nextest") {
             let mut probe = Command::new("/bin/sh");
-            probe.args(["-c", r#"kill -0 "$1""#, "sh", &pid.to_string()]).stdin(Stdio::null()).stderr(Stdio::null());
+            probe
+                .args(["-c", r#"kill -0 "$1""#, "sh", &pid.to_string()])
+                .stdin(Stdio::null())
+                .stderr(Stdio::null());
             return probe.status().is_ok_and(|status| status.success()).then_some(pid);
         }
         pid = parent;
@@ -123,7 +135,10 @@ fn process(pid: u32) -> Option<(u32, String)> {
         let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
         return Some((rest.split_whitespace().nth(1)?.parse().ok()?, name.to_owned()));
     }
-    let output = Command::new("ps").args(["-o", "ppid=,comm=", "-p", &pid.to_string()]).output().ok()?;
+    let output = Command::new("ps")
+        .args(["-o", "ppid=,comm=", "-p", &pid.to_string()])
+        .output()
+        .ok()?;
     let line = String::from_utf8_lossy(&output.stdout);
     let (parent, name) = line.trim().split_once(' ')?;
     Some((parent.parse().ok()?, name.trim().to_owned()))

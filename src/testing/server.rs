@@ -1,5 +1,8 @@
 //! The server itself: which one, where it is, and its life and death.
-#![expect(clippy::disallowed_methods, reason = "asks the server of DATABASE_URL what it is, before there is anything else")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "asks the server of DATABASE_URL what it is, before there is anything else"
+)]
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -96,7 +99,9 @@ impl PgServer {
         match (shared, error) {
             (Ok(server), _) => Ok(server.clone()),
             (Err(_), Some(error)) => Err(error),
-            (Err(reason), None) => Err(ServerError::Shared { reason: reason.clone() }),
+            (Err(reason), None) => Err(ServerError::Shared {
+                reason: reason.clone(),
+            }),
         }
     }
 
@@ -173,7 +178,11 @@ impl PgServer {
         let mut pause = Pause::default();
         while State::read(&directory) != State::Exited {
             if Instant::now() > deadline {
-                return Err(ServerError::Stuck { step: "die", directory, seconds: PATIENCE.as_secs() });
+                return Err(ServerError::Stuck {
+                    step: "die",
+                    directory,
+                    seconds: PATIENCE.as_secs(),
+                });
             }
             pause.next().await;
         }
@@ -248,7 +257,11 @@ impl PgServer {
     /// The server of a URL, if tests can work on it.
     async fn running(url: &str) -> Result<Self, ServerError> {
         let options: PgConnectOptions = url.parse().map_err(ServerError::DatabaseUrl)?;
-        let unsuitable = |reason: &str| Err(ServerError::Unsuitable { reason: reason.to_owned() });
+        let unsuitable = |reason: &str| {
+            Err(ServerError::Unsuitable {
+                reason: reason.to_owned(),
+            })
+        };
         let mut connection = options.connect().await.map_err(ServerError::DatabaseUrl)?;
         let (version, superuser, pgvector): (i32, bool, Option<String>) = sqlx::query_as(
             "select current_setting('server_version_num')::int,
@@ -303,7 +316,9 @@ impl PgServer {
     }
 
     fn of(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     fn killable(&self, step: &'static str) -> Result<(), ServerError> {
@@ -353,7 +368,12 @@ impl ServerSource {
 
 impl Inner {
     fn keeper(&self) -> Option<MutexGuard<'_, Keeper>> {
-        Some(self.keeper.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(
+            self.keeper
+                .as_ref()?
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 }
 
@@ -401,7 +421,10 @@ fn prepare(search: &Search, account: &Account) -> Result<(Programs, PathBuf), Se
 fn programs(search: &Search, cache: &Cache, account: &Account) -> Result<Programs, ServerError> {
     search.installed(account).or_else(|installed| {
         let programs = wheel::programs(search, cache, account);
-        programs.map_err(|error| ServerError::Unavailable { installed, wheel: error.with_causes() })
+        programs.map_err(|error| ServerError::Unavailable {
+            installed,
+            wheel: error.with_causes(),
+        })
     })
 }
 
@@ -421,7 +444,10 @@ async fn ready(options: &PgConnectOptions, directory: &Path) -> Result<(), Serve
             Err(_) => None,
         };
         if State::read(directory) == State::Exited {
-            return Err(ServerError::Stopped { directory: directory.to_path_buf(), log: keeper::log(directory) });
+            return Err(ServerError::Stopped {
+                directory: directory.to_path_buf(),
+                log: keeper::log(directory),
+            });
         }
         if Instant::now() > deadline {
             return Err(ServerError::NotReady {
@@ -434,7 +460,7 @@ async fn ready(options: &PgConnectOptions, directory: &Path) -> Result<(), Serve
     }
 }
 
-/// Pauses that grow from 5 ms to 80 ms, for what tells nobody when it is done.
+/// Pauses that grow from 5 ms to 20 ms, for what tells nobody when it is done.
 struct Pause(Duration);
 
 impl Default for Pause {
@@ -446,7 +472,7 @@ impl Default for Pause {
 impl Pause {
     async fn next(&mut self) {
         tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Duration::from_millis(80));
+        self.0 = (self.0 * 2).min(Duration::from_millis(20));
     }
 }
 
@@ -455,7 +481,9 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T, ServerError> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.map_err(ServerError::RuntimeEnded)?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(ServerError::RuntimeEnded)?
 }
 
 #[cfg(test)]
@@ -474,7 +502,7 @@ mod tests {
             error.to_string(),
             "no postgresql to test on: DATABASE_URL is not set; no installed postgresql 15 or newer with pgvector 0.8 or \
              newer (no postgres on PATH or in the usual places); no server from the python wheel (cannot find python3 or \
-             python on PATH: : entity not found); set DATABASE_URL to a superuser url of a server that tests may create \
+             python: PATH: entity not found); set DATABASE_URL to a superuser url of a server that tests may create \
              databases and roles on, or install postgresql and pgvector, or install python3 with pip"
         );
     }
@@ -482,19 +510,40 @@ mod tests {
     #[tokio::test]
     async fn database_url_is_taken_if_it_serves() {
         let server = PgServer::private().await.unwrap();
-        let found = PgServer::start_shared(Some(server.url("postgres"))).await.unwrap();
-        assert_eq!((found.source(), found.pid(), found.directory()), (ServerSource::DatabaseUrl, None, None));
+        let found = PgServer::start_shared(Some(server.url("postgres")))
+            .await
+            .unwrap();
+        assert_eq!(
+            (found.source(), found.pid(), found.directory()),
+            (ServerSource::DatabaseUrl, None, None)
+        );
         let read: PgConnectOptions = found.url("template1").parse().unwrap();
         let mut connection = read.connect().await.unwrap();
-        let name: String = sqlx::query_scalar("select current_database()").fetch_one(&mut connection).await.unwrap();
+        let name: String = sqlx::query_scalar("select current_database()")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
         assert_eq!(name, "template1");
-        assert!(matches!(found.kill().await, Err(ServerError::NotPrivate { step: "kill" })));
+        assert!(matches!(
+            found.kill().await,
+            Err(ServerError::NotPrivate { step: "kill" })
+        ));
 
-        sqlx::query("create role plain login").execute(&mut connection).await.unwrap();
-        let error = PgServer::start_shared(Some(server.url_as("plain", "", "postgres"))).await.unwrap_err();
-        assert_eq!(error.to_string(), "cannot test on the server of DATABASE_URL: its user is not a superuser");
+        sqlx::query("create role plain login")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let error = PgServer::start_shared(Some(server.url_as("plain", "", "postgres")))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot test on the server of DATABASE_URL: its user is not a superuser"
+        );
         server.stop().await.unwrap();
-        let error = PgServer::start_shared(Some(found.url("postgres"))).await.unwrap_err();
+        let error = PgServer::start_shared(Some(found.url("postgres")))
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "cannot connect to the server of DATABASE_URL");
     }
 }

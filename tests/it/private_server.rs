@@ -1,6 +1,9 @@
 //! The private PostgreSQL of the feature `testing` and the delaying proxy, by what they promise.
 #![expect(clippy::disallowed_methods, reason = "talks to the server that it tests")]
-#![expect(clippy::unwrap_used, reason = "the functions that the tests share panic like tests")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that the tests share panic like tests"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -27,7 +30,9 @@ async fn text(connection: &mut PgConnection, sql: &'static str) -> String {
 
 fn is_alive(pid: u32) -> bool {
     let mut probe = Command::new("sh");
-    probe.args(["-c", r#"kill -0 "$1""#, "sh", &pid.to_string()]).stderr(Stdio::null());
+    probe
+        .args(["-c", r#"kill -0 "$1""#, "sh", &pid.to_string()])
+        .stderr(Stdio::null());
     probe.status().unwrap().success()
 }
 
@@ -35,7 +40,11 @@ fn is_alive(pid: u32) -> bool {
 async fn gone(pid: u32, directory: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while is_alive(pid) || directory.exists() {
-        assert!(Instant::now() < deadline, "left behind: {pid} {}", directory.display());
+        assert!(
+            Instant::now() < deadline,
+            "left behind: {pid} {}",
+            directory.display()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -44,8 +53,16 @@ async fn gone(pid: u32, directory: &Path) {
 fn helper(program: &Path) -> Command {
     let module = module_path!().split_once("::").unwrap().1;
     let mut command = Command::new(program);
-    command.args(["--ignored", "--exact", "--nocapture", &format!("{module}::helper_process")]);
-    command.env("TENANTRY_HELPER", "1").env_remove("DATABASE_URL").env_remove("NEXTEST_RUN_ID");
+    command.args([
+        "--ignored",
+        "--exact",
+        "--nocapture",
+        &format!("{module}::helper_process"),
+    ]);
+    command
+        .env("TENANTRY_HELPER", "1")
+        .env_remove("DATABASE_URL")
+        .env_remove("NEXTEST_RUN_ID");
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
@@ -67,7 +84,11 @@ async fn helper_process() {
     assert_eq!(text(&mut connection, "select 'served'").await, "served");
     let directory = server.directory().unwrap_or(Path::new("-"));
     let (pid, source) = (server.pid().unwrap_or(0), server.source());
-    println!("\nSERVED {pid} {} {source:?} {}", directory.display(), begin.elapsed().as_millis());
+    println!(
+        "\nSERVED {pid} {} {source:?} {}",
+        directory.display(),
+        begin.elapsed().as_millis()
+    );
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
@@ -81,12 +102,18 @@ struct Served {
 
 /// The next `count` reports of the helpers that write to this process's output.
 fn served(child: &mut Child, count: usize) -> Vec<Served> {
-    let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines().map(Result::unwrap);
+    let lines = BufReader::new(child.stdout.as_mut().unwrap())
+        .lines()
+        .map(Result::unwrap);
     let reports = lines.filter_map(|line| {
         let line = line.strip_prefix("SERVED ")?.to_owned();
         let mut words = line.split(' ');
         let mut word = || words.next().unwrap().to_owned();
-        Some(Served { pid: word().parse().unwrap(), directory: word().into(), source: word() })
+        Some(Served {
+            pid: word().parse().unwrap(),
+            directory: word().into(),
+            source: word(),
+        })
     });
     let reports: Vec<_> = reports.take(count).collect();
     assert_eq!(reports.len(), count, "a helper failed");
@@ -105,7 +132,10 @@ async fn server_of_the_process_is_one_and_has_what_tests_need() {
     let url: PgConnectOptions = server.url("postgres").parse().unwrap();
     for options in [server.connect_options("postgres"), url] {
         let mut connection = connect(options).await;
-        assert_eq!(text(&mut connection, "select current_setting('is_superuser')").await, "on");
+        assert_eq!(
+            text(&mut connection, "select current_setting('is_superuser')").await,
+            "on"
+        );
         assert_eq!(text(&mut connection, "show wal_level").await, "logical");
         connection.close().await.unwrap();
     }
@@ -117,13 +147,35 @@ async fn server_of_the_process_is_one_and_has_what_tests_need() {
 async fn private_server_has_pgvector_and_maps_case_beyond_ascii() {
     let server = PgServer::private().await.unwrap();
     let mut connection = connect(server.connect_options("postgres")).await;
-    assert_eq!(text(&mut connection, "select lower('Ä') || upper('é')").await, "äÉ");
-    sqlx::query("create extension vector").execute(&mut connection).await.unwrap();
-    assert_eq!(text(&mut connection, "select ('[1,2]'::vector <-> '[4,6]')::text").await, "5");
-    sqlx::query("create role app login password 'x'").execute(&mut connection).await.unwrap();
-    sqlx::query("create database other").execute(&mut connection).await.unwrap();
+    assert_eq!(
+        text(&mut connection, "select lower('Ä') || upper('é')").await,
+        "äÉ"
+    );
+    sqlx::query("create extension vector")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(
+        text(&mut connection, "select ('[1,2]'::vector <-> '[4,6]')::text").await,
+        "5"
+    );
+    sqlx::query("create role app login password 'x'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    sqlx::query("create database other")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let app: PgConnectOptions = server.url_as("app", "p:w/1", "other").parse().unwrap();
-    assert_eq!(text(&mut connect(app).await, "select current_user || '@' || current_database()").await, "app@other");
+    assert_eq!(
+        text(
+            &mut connect(app).await,
+            "select current_user || '@' || current_database()"
+        )
+        .await,
+        "app@other"
+    );
     server.stop().await.unwrap();
 }
 
@@ -141,7 +193,10 @@ async fn private_server_is_closed_to_other_users_and_listens_on_no_port() {
 async fn killed_server_comes_back_with_its_data() {
     let server = PgServer::private().await.unwrap();
     let mut connection = connect(server.connect_options("postgres")).await;
-    sqlx::query("create table kept as select 'here' as it").execute(&mut connection).await.unwrap();
+    sqlx::query("create table kept as select 'here' as it")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     sqlx::query("checkpoint").execute(&mut connection).await.unwrap();
     let first = server.pid().unwrap();
 
@@ -162,27 +217,40 @@ async fn killed_server_comes_back_with_its_data() {
 }
 
 #[tokio::test]
-async fn stopped_and_dropped_servers_leave_nothing() {
-    for stop in [true, false] {
+async fn stopped_server_leaves_nothing() {
+    let server = PgServer::private().await.unwrap();
+    let (pid, directory) = (server.pid().unwrap(), server.directory().unwrap().to_path_buf());
+    // Its clients do not keep it alive.
+    let _connection = connect(server.connect_options("postgres")).await;
+    server.stop().await.unwrap();
+    assert!(!is_alive(pid) && !directory.exists());
+}
+
+#[tokio::test]
+async fn dropped_server_leaves_nothing_killed_or_not() {
+    for killed in [false, true] {
         let server = PgServer::private().await.unwrap();
         let (pid, directory) = (server.pid().unwrap(), server.directory().unwrap().to_path_buf());
-        // Its clients do not keep it alive.
         let _connection = connect(server.connect_options("postgres")).await;
-        if stop {
-            server.stop().await.unwrap();
-            assert!(!is_alive(pid) && !directory.exists());
-        } else {
-            drop(server);
-            gone(pid, &directory).await;
+        if killed {
+            server.kill().await.unwrap();
         }
+        drop(server);
+        gone(pid, &directory).await;
     }
 }
 
 #[tokio::test]
 async fn shared_server_is_not_killed() {
     let server = PgServer::shared().await.unwrap();
-    assert!(matches!(server.kill().await, Err(ServerError::NotPrivate { step: "kill" })));
-    assert!(matches!(server.restart().await, Err(ServerError::NotPrivate { .. })));
+    assert!(matches!(
+        server.kill().await,
+        Err(ServerError::NotPrivate { step: "kill" })
+    ));
+    assert!(matches!(
+        server.restart().await,
+        Err(ServerError::NotPrivate { .. })
+    ));
     assert!(matches!(server.stop().await, Err(ServerError::NotPrivate { .. })));
 }
 
@@ -198,9 +266,15 @@ async fn server_dies_with_a_process_that_is_killed() {
 #[tokio::test]
 async fn server_of_database_url_comes_first() {
     let server = PgServer::private().await.unwrap();
-    let mut child = helper(&this_program()).env("DATABASE_URL", server.url("postgres")).spawn().unwrap();
+    let mut child = helper(&this_program())
+        .env("DATABASE_URL", server.url("postgres"))
+        .spawn()
+        .unwrap();
     let reported = served(&mut child, 1).remove(0);
-    assert_eq!((reported.source.as_str(), reported.pid), (&*format!("{:?}", ServerSource::DatabaseUrl), 0));
+    assert_eq!(
+        (reported.source.as_str(), reported.pid),
+        (&*format!("{:?}", ServerSource::DatabaseUrl), 0)
+    );
     end(child);
     server.stop().await.unwrap();
 }
@@ -213,17 +287,33 @@ async fn processes_of_one_run_share_a_server_that_dies_with_the_runner() {
     symlink("/bin/sh", &runner).unwrap();
     let template = helper(&this_program());
     let mut command = Command::new(&runner);
-    command.arg("-c").arg(r#""$@" </dev/null & "$@" </dev/null & wait; "$@" </dev/null; read -r _"#);
-    command.arg("runner").arg(template.get_program()).args(template.get_args());
+    command
+        .arg("-c")
+        .arg(r#""$@" </dev/null & "$@" </dev/null & wait; "$@" </dev/null; read -r _"#);
+    command
+        .arg("runner")
+        .arg(template.get_program())
+        .args(template.get_args());
     let id = uuid::Uuid::new_v4();
-    command.env("TENANTRY_HELPER", "1").env_remove("DATABASE_URL").env("NEXTEST_RUN_ID", id.to_string());
-    let mut runner = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    command
+        .env("TENANTRY_HELPER", "1")
+        .env_remove("DATABASE_URL")
+        .env("NEXTEST_RUN_ID", id.to_string());
+    let mut runner = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
 
     let servers = served(&mut runner, 3);
     let first = &servers[0];
     assert!(servers.iter().all(|server| server == first), "{servers:?}");
     assert!(is_alive(first.pid));
-    let run = first.directory.parent().unwrap().join(format!("tenantry-run-{id}"));
+    let run = first
+        .directory
+        .parent()
+        .unwrap()
+        .join(format!("tenantry-run-{id}"));
     assert!(run.exists());
     end(runner);
     gone(first.pid, &first.directory).await;
@@ -239,11 +329,20 @@ async fn processes_that_race_for_the_first_install_all_get_a_server() {
     let program = target.path().join("it");
     fs::copy(this_program(), &program).unwrap();
     let mut children: Vec<_> = (0..2).map(|_| helper(&program).spawn().unwrap()).collect();
-    let servers: Vec<_> = children.iter_mut().map(|child| served(child, 1).remove(0)).collect();
+    let servers: Vec<_> = children
+        .iter_mut()
+        .map(|child| served(child, 1).remove(0))
+        .collect();
     assert_ne!(servers[0].pid, servers[1].pid);
     let made = fs::read_dir(target.path().join("tenantry-testing")).unwrap();
-    let names: Vec<_> = made.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    assert_eq!(names.iter().filter(|name| name.starts_with("template-")).count(), 1, "{names:?}");
+    let names: Vec<_> = made
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(
+        names.iter().filter(|name| name.starts_with("template-")).count(),
+        1,
+        "{names:?}"
+    );
     assert!(!names.iter().any(|name| name.ends_with(".partial")), "{names:?}");
     children.into_iter().for_each(end);
     for server in servers {
@@ -254,7 +353,9 @@ async fn processes_that_race_for_the_first_install_all_get_a_server() {
 /// A connection through a proxy in front of the shared server.
 async fn proxied() -> (DelayProxy, PgConnection) {
     let server = PgServer::shared().await.unwrap();
-    let proxy = DelayProxy::start(&server.connect_options("postgres")).await.unwrap();
+    let proxy = DelayProxy::start(&server.connect_options("postgres"))
+        .await
+        .unwrap();
     let connection = connect(proxy.options(server.connect_options("postgres"))).await;
     (proxy, connection)
 }
@@ -269,10 +370,18 @@ async fn proxy_passes_on_bytes_and_urls() {
         .unwrap();
     assert_eq!(long.len(), 5_000_000);
     assert!(proxy.bytes_up() > 2_000_000 && proxy.bytes_down() > 5_000_000);
-    let user = PgServer::shared().await.unwrap().connect_options("postgres").get_username().to_owned();
+    let user = PgServer::shared()
+        .await
+        .unwrap()
+        .connect_options("postgres")
+        .get_username()
+        .to_owned();
     if PgServer::shared().await.unwrap().source() != ServerSource::DatabaseUrl {
         let url: PgConnectOptions = proxy.url_as(&user, "any", "postgres").parse().unwrap();
-        assert_eq!(text(&mut connect(url).await, "select current_database()").await, "postgres");
+        assert_eq!(
+            text(&mut connect(url).await, "select current_database()").await,
+            "postgres"
+        );
     }
     connection.close().await.unwrap();
 }
@@ -313,7 +422,10 @@ async fn proxy_delays_each_way_and_not_each_chunk() {
     }
     // 20 MB are some hundred chunks: one after the other they would take seconds.
     let begin = Instant::now();
-    assert_eq!(text(&mut connection, "select repeat('z', 20000000)").await.len(), 20_000_000);
+    assert_eq!(
+        text(&mut connection, "select repeat('z', 20000000)").await.len(),
+        20_000_000
+    );
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 }
 
@@ -322,18 +434,28 @@ async fn paused_replies_wait_while_the_server_works() {
     let (proxy, mut connection) = proxied().await;
     let mut other = connect(PgServer::shared().await.unwrap().connect_options("postgres")).await;
     let pid = text(&mut connection, "select pg_backend_pid()::text").await;
-    sqlx::query("set application_name = 'before'").execute(&mut connection).await.unwrap();
+    sqlx::query("set application_name = 'before'")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let down = proxy.bytes_down();
     proxy.pause();
     {
-        let set = sqlx::query("set application_name = 'after'").execute(&mut connection);
+        // Unprepared: else it is the preparation's reply that is waited for.
+        let set = sqlx::raw_sql("set application_name = 'after'").execute(&mut connection);
         tokio::pin!(set);
         // The server has done it, as the other connection sees, and the future still waits.
         let mut name = String::new();
+        let deadline = Instant::now() + PATIENCE;
         while name != "after" {
+            assert!(Instant::now() < deadline);
             assert!(timeout(Duration::from_millis(1), &mut set).await.is_err());
             let row = sqlx::query_scalar("select application_name from pg_stat_activity where pid = $1::int");
-            name = row.bind(pid.parse::<i32>().unwrap()).fetch_one(&mut other).await.unwrap();
+            name = row
+                .bind(pid.parse::<i32>().unwrap())
+                .fetch_one(&mut other)
+                .await
+                .unwrap();
         }
         assert!(proxy.bytes_down() > down);
         proxy.resume();
@@ -350,7 +472,9 @@ async fn paused_requests_do_not_reach_the_server() {
     proxy.pause_requests();
     let ask = text(&mut connection, "select clock_timestamp()::text");
     tokio::pin!(ask);
+    let deadline = Instant::now() + PATIENCE;
     while proxy.bytes_up() == up {
+        assert!(Instant::now() < deadline);
         assert!(timeout(Duration::from_millis(1), &mut ask).await.is_err());
     }
     assert_eq!(proxy.bytes_down(), down);
@@ -367,7 +491,9 @@ async fn reset_breaks_open_connections_and_no_later_ones() {
     assert!(timeout(Duration::from_millis(5), &mut ask).await.is_err());
     proxy.reset_all();
     let error = timeout(PATIENCE, ask).await.unwrap().unwrap_err();
-    let sqlx::Error::Io(error) = error else { panic!("{error:?}") };
+    let sqlx::Error::Io(error) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
     proxy.resume();
     let server = PgServer::shared().await.unwrap();
@@ -379,8 +505,14 @@ async fn reset_breaks_open_connections_and_no_later_ones() {
 #[tokio::test]
 async fn last_words_of_the_server_arrive_and_its_end_ends_the_connection() {
     let (proxy, mut connection) = proxied().await;
-    let error = sqlx::query("select pg_terminate_backend(pg_backend_pid())").execute(&mut connection).await.unwrap_err();
-    assert_eq!(error.as_database_error().unwrap().code().as_deref(), Some("57P01"));
+    let error = sqlx::query("select pg_terminate_backend(pg_backend_pid())")
+        .execute(&mut connection)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.as_database_error().unwrap().code().as_deref(),
+        Some("57P01")
+    );
     drop(connection);
     let deadline = Instant::now() + PATIENCE;
     while proxy.connections() > 0 {
@@ -395,7 +527,14 @@ async fn dropped_proxy_is_gone_with_its_connections() {
     proxy.pause();
     let port = proxy.port();
     drop(proxy);
-    assert!(timeout(PATIENCE, sqlx::query("select 1").execute(&mut connection)).await.unwrap().is_err());
-    let refused = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap_err();
+    assert!(
+        timeout(PATIENCE, sqlx::query("select 1").execute(&mut connection))
+            .await
+            .unwrap()
+            .is_err()
+    );
+    let refused = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
 }

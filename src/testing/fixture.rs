@@ -1,0 +1,487 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "creates and drops the databases of a fixture"
+)]
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use secrecy::{SecretBox, SecretString};
+use sha2::{Digest, Sha256};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use uuid::Uuid;
+
+use super::proxy::DelayProxy;
+use super::server::{PgServer, ServerSource};
+use super::{FixtureError, ServerError};
+use crate::schema::{apply_to_dedicated, apply_to_pool};
+use crate::{
+    ClientConnectionManager, ClientId, ClientRecord, ClientSlug, Keyring, ManagerOptions, NewClient, NewPool,
+    PlatformDirectory, PoolId,
+};
+
+/// A platform database, a pool database and as many dedicated ones as are asked for, on the shared test
+/// server: real roles, real row-level security, the host's own tables. No two fixtures share a database.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use tenantry::testing::Fixture;
+///
+/// static HOST: sqlx::migrate::Migrator = sqlx::migrate!("examples/agent_platform/migrations");
+///
+/// let fixture = Fixture::start(&HOST).await?;
+/// let acme = fixture.shared_client("acme").await?;
+/// let vast = fixture.dedicated_client("vast").await?;
+/// let manager = fixture.manager().await?;
+/// manager.tenant(acme.id).await?.insert("agents").set("slug", "guide").set("name", "Guide").execute().await?;
+/// fixture.close().await;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Fixture {
+    server: PgServer,
+    host: &'static Migrator,
+    name: String,
+    databases: Mutex<Vec<String>>,
+    platform: PlatformDirectory,
+    pool: PoolId,
+    proxy: Option<Arc<DelayProxy>>,
+}
+
+/// The roles of every fixture: they belong to the server, the databases to the fixture.
+const ADMIN: &str = "tenantry_fixture_admin";
+const APP: &str = "tenantry_fixture_app";
+
+impl Fixture {
+    /// A platform database and one pool database that takes 1,000 clients, with the host's tables.
+    ///
+    /// # Errors
+    /// [`FixtureError`] with the step that failed.
+    ///
+    /// # Cancel safety
+    /// Dropped, databases can be left on a server of `DATABASE_URL`; a private server takes them with it.
+    pub async fn start(host: &'static Migrator) -> Result<Self, FixtureError> {
+        Self::on(PgServer::shared().await?, host, 1_000, None).await
+    }
+
+    /// As [`start`](Self::start), with every connection of the app role through a [`DelayProxy`].
+    ///
+    /// # Errors
+    /// [`FixtureError`] with the step that failed.
+    pub async fn start_proxied(host: &'static Migrator) -> Result<Self, FixtureError> {
+        let server = PgServer::shared().await?;
+        let proxy = DelayProxy::start(&server.connect_options("postgres"))
+            .await
+            .map_err(FixtureError::Proxy)?;
+        Self::on(server, host, 1_000, Some(Arc::new(proxy))).await
+    }
+
+    /// As [`start`](Self::start), on that server, with a pool of that capacity, and through that proxy.
+    ///
+    /// # Errors
+    /// [`FixtureError`] with the step that failed.
+    pub async fn on(
+        server: PgServer,
+        host: &'static Migrator,
+        capacity: i32,
+        proxy: Option<Arc<DelayProxy>>,
+    ) -> Result<Self, FixtureError> {
+        let name = format!("tenantry_{}", &Uuid::new_v4().simple().to_string()[..12]);
+        let templates = Templates::prepare(&server, host).await?;
+        let platform_database = format!("{name}_platform");
+        let mut databases = Databases {
+            server: &server,
+            created: Vec::new(),
+        };
+        databases
+            .create(&platform_database, Some(&templates.platform))
+            .await?;
+
+        let keyring = Keyring::new(1, SecretBox::new(Box::new(Sha256::digest(&name).into())));
+        let url = SecretString::from(server.url_as(ADMIN, &password(&server, ADMIN), &platform_database));
+        let platform = PlatformDirectory::connect(&url, keyring).await?;
+        let created = std::mem::take(&mut databases.created);
+        let mut fixture = Self {
+            server,
+            host,
+            name,
+            databases: Mutex::new(created),
+            platform,
+            pool: PoolId::new(),
+            proxy,
+        };
+        fixture.pool = fixture.add_pool("pool-1", capacity).await?;
+        Ok(fixture)
+    }
+
+    /// Registers one more pool database, filled after those before it.
+    ///
+    /// # Errors
+    /// [`FixtureError`] with the step that failed.
+    pub async fn add_pool(&self, name: &str, capacity: i32) -> Result<PoolId, FixtureError> {
+        let templates = Templates::prepare(&self.server, self.host).await?;
+        let database = self.create(name, Some(&templates.pool)).await?;
+        // The privileges of a database itself are not copied from its template.
+        let mut admin = PgConnection::connect_with(&self.admin_options(&database)).await?;
+        apply_to_pool(&mut admin, APP, self.host).await?;
+        admin.close().await?;
+        let pool = NewPool::new(name, self.app_url(&database), self.admin_url(&database)).capacity(capacity);
+        Ok(self.platform.register_pool(pool).await?)
+    }
+
+    /// A client of the tier adventurer, in the pool database.
+    ///
+    /// # Errors
+    /// [`FixtureError`] where the slug is none or taken, or the pool is full.
+    pub async fn shared_client(&self, slug: &str) -> Result<ClientRecord, FixtureError> {
+        let client = NewClient::new(slug, parse(slug)?, "adventurer");
+        Ok(self.platform.create_client(client).await?)
+    }
+
+    /// A client of the tier champion, with a database of its own that has the host's tables, `client_id`
+    /// included.
+    ///
+    /// # Errors
+    /// [`FixtureError`] where the slug is none or taken.
+    pub async fn dedicated_client(&self, slug: &str) -> Result<ClientRecord, FixtureError> {
+        let id = ClientId::new();
+        let database = self.create(slug, None).await?;
+        let mut superuser = PgConnection::connect_with(&self.server.connect_options(&database)).await?;
+        sqlx::raw_sql(VECTOR).execute(&mut superuser).await?;
+        superuser.close().await?;
+        let mut admin = PgConnection::connect_with(&self.admin_options(&database)).await?;
+        apply_to_dedicated(&mut admin, APP, id, self.host).await?;
+        admin.close().await?;
+        self.dedicated_client_on(id, slug, &database).await
+    }
+
+    /// A client of the tier champion, on an empty database that the statements are run in as its admin role:
+    /// one that an older system made, without the kernel and without `client_id`.
+    ///
+    /// # Errors
+    /// [`FixtureError`] where the slug is none or taken, or a statement fails. The app role is
+    /// [`app_role`](Self::app_role).
+    pub async fn legacy_client(
+        &self,
+        slug: &str,
+        schema: &'static str,
+    ) -> Result<ClientRecord, FixtureError> {
+        let database = self.create(slug, None).await?;
+        let mut admin = PgConnection::connect_with(&self.admin_options(&database)).await?;
+        sqlx::raw_sql(schema).execute(&mut admin).await?;
+        admin.close().await?;
+        self.dedicated_client_on(ClientId::new(), slug, &database).await
+    }
+
+    async fn dedicated_client_on(
+        &self,
+        id: ClientId,
+        slug: &str,
+        database: &str,
+    ) -> Result<ClientRecord, FixtureError> {
+        let client = NewClient::new(slug, parse(slug)?, "champion")
+            .id(id)
+            .dedicated(self.app_url(database), self.admin_url(database));
+        Ok(self.platform.create_client(client).await?)
+    }
+
+    /// A manager of its own over these databases. Close it before the fixture.
+    ///
+    /// # Errors
+    /// [`FixtureError`] where the platform database does not answer.
+    pub async fn manager(&self) -> Result<ClientConnectionManager, FixtureError> {
+        Ok(ClientConnectionManager::connect(self.manager_options()).await?)
+    }
+
+    /// The options of such a manager, to be changed.
+    pub fn manager_options(&self) -> ManagerOptions {
+        let database = format!("{}_platform", self.name);
+        let url = self
+            .server
+            .url_as(ADMIN, &password(&self.server, ADMIN), &database);
+        ManagerOptions::new(url, self.platform.keyring.clone())
+    }
+
+    /// The directory over the platform database.
+    pub fn platform(&self) -> &PlatformDirectory {
+        &self.platform
+    }
+
+    /// The server that the databases are on.
+    pub fn server(&self) -> &PgServer {
+        &self.server
+    }
+
+    /// The proxy that the app role connects through, if there is one.
+    pub fn proxy(&self) -> Option<&DelayProxy> {
+        self.proxy.as_deref()
+    }
+
+    /// The first pool.
+    pub fn pool(&self) -> PoolId {
+        self.pool
+    }
+
+    /// The role that managers connect to pool and dedicated databases as.
+    pub const fn app_role(&self) -> &'static str {
+        APP
+    }
+
+    /// The role that owns every database.
+    pub const fn admin_role(&self) -> &'static str {
+        ADMIN
+    }
+
+    /// The name of the platform database (`platform`), of a pool database by the pool's name (the first is
+    /// `pool-1`), or of a dedicated one by the client's slug.
+    pub fn database(&self, name: &str) -> String {
+        format!("{}_{name}", self.name)
+    }
+
+    /// How the app role connects to a database, past any proxy: what an attacker has.
+    pub fn app_options(&self, database: &str) -> PgConnectOptions {
+        self.server
+            .connect_options(database)
+            .username(APP)
+            .password(&password(&self.server, APP))
+    }
+
+    /// How the admin role connects to a database.
+    pub fn admin_options(&self, database: &str) -> PgConnectOptions {
+        self.server
+            .connect_options(database)
+            .username(ADMIN)
+            .password(&password(&self.server, ADMIN))
+    }
+
+    /// The URL of the app role, through the proxy where there is one.
+    pub fn app_url(&self, database: &str) -> String {
+        let password = password(&self.server, APP);
+        match &self.proxy {
+            Some(proxy) => proxy.url_as(APP, &password, database),
+            None => self.server.url_as(APP, &password, database),
+        }
+    }
+
+    /// The URL of the admin role.
+    pub fn admin_url(&self, database: &str) -> String {
+        self.server
+            .url_as(ADMIN, &password(&self.server, ADMIN), database)
+    }
+
+    /// Drops the databases, ending the connections to them.
+    pub async fn close(self) {
+        self.platform.close().await;
+        let databases = std::mem::take(&mut *self.databases.lock().unwrap_or_else(PoisonError::into_inner));
+        drop_databases(&self.server, databases).await;
+    }
+
+    async fn create(&self, name: &str, template: Option<&str>) -> Result<String, FixtureError> {
+        let database = self.database(name);
+        let mut databases = Databases {
+            server: &self.server,
+            created: Vec::new(),
+        };
+        databases.create(&database, template).await?;
+        self.databases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(database.clone());
+        Ok(database)
+    }
+}
+
+impl Drop for Fixture {
+    /// Drops the databases in a thread of its own. On a server that outlives the process it waits for that.
+    fn drop(&mut self) {
+        let databases = std::mem::take(&mut *self.databases.lock().unwrap_or_else(PoisonError::into_inner));
+        if databases.is_empty() {
+            return;
+        }
+        let server = self.server.clone();
+        let outlives_us = server.source() == ServerSource::DatabaseUrl;
+        let thread = std::thread::spawn(move || {
+            if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                runtime.block_on(drop_databases(&server, databases));
+            }
+        });
+        if outlives_us {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Databases being created; those that were are dropped where it goes no further.
+struct Databases<'a> {
+    server: &'a PgServer,
+    created: Vec<String>,
+}
+
+impl Databases<'_> {
+    async fn create(&mut self, name: &str, template: Option<&str>) -> Result<(), FixtureError> {
+        let mut superuser = PgConnection::connect_with(&self.server.connect_options("postgres")).await?;
+        let template = template.unwrap_or("template1");
+        let sql = format!(
+            "create database {} template {} owner {ADMIN}",
+            quoted(name),
+            quoted(template)
+        );
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut superuser).await?;
+        self.created.push(name.to_owned());
+        superuser.close().await?;
+        Ok(())
+    }
+}
+
+async fn drop_databases(server: &PgServer, databases: Vec<String>) {
+    let Ok(mut superuser) = PgConnection::connect_with(&server.connect_options("postgres")).await else {
+        return;
+    };
+    for name in databases {
+        let sql = format!("drop database if exists {} with (force)", quoted(&name));
+        let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut superuser).await;
+    }
+    let _ = superuser.close().await;
+}
+
+/// Databases that were migrated once and are copied.
+struct Templates {
+    platform: String,
+    pool: String,
+}
+
+const VECTOR: &str = "create extension if not exists vector";
+
+/// Guards roles and templates against the other processes of a test run.
+const TEMPLATES_LOCK: i64 = 0x7465_6e61_6e74_7279;
+
+impl Templates {
+    async fn prepare(server: &PgServer, host: &Migrator) -> Result<Self, FixtureError> {
+        let fingerprint = fingerprint(host);
+        let templates = Self {
+            platform: format!("tenantry_template_{fingerprint}_platform"),
+            pool: format!("tenantry_template_{fingerprint}_pool"),
+        };
+        let mut superuser = PgConnection::connect_with(&server.connect_options("postgres")).await?;
+        let wanted = vec![templates.platform.clone(), templates.pool.clone()];
+        if templates_there(&mut superuser, &wanted).await? == wanted.len() {
+            superuser.close().await?;
+            return Ok(templates);
+        }
+        // A session lock: it ends with the connection, whatever happens.
+        sqlx::query("select pg_advisory_lock($1)")
+            .bind(TEMPLATES_LOCK)
+            .execute(&mut superuser)
+            .await?;
+        if templates_there(&mut superuser, &wanted).await? < wanted.len() {
+            templates.build(server, host, &mut superuser).await?;
+        }
+        superuser.close().await?;
+        Ok(templates)
+    }
+
+    async fn build(
+        &self,
+        server: &PgServer,
+        host: &Migrator,
+        superuser: &mut PgConnection,
+    ) -> Result<(), FixtureError> {
+        for (role, rights) in [(ADMIN, "bypassrls"), (APP, "")] {
+            let exists: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
+                .bind(role)
+                .fetch_one(&mut *superuser)
+                .await?;
+            let verb = if exists { "alter" } else { "create" };
+            let sql = format!(
+                "{verb} role {role} login {rights} password '{}'",
+                password(server, role)
+            );
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *superuser).await?;
+        }
+        for name in [&self.platform, &self.pool] {
+            // Made under another name, so that a template by its own name is whole.
+            let draft = format!("{name}_draft");
+            let make = format!("drop database if exists {0} with (force)", quoted(&draft));
+            sqlx::raw_sql(AssertSqlSafe(make))
+                .execute(&mut *superuser)
+                .await?;
+            let make = format!("create database {} owner {ADMIN}", quoted(&draft));
+            sqlx::raw_sql(AssertSqlSafe(make))
+                .execute(&mut *superuser)
+                .await?;
+            let admin = server
+                .connect_options(&draft)
+                .username(ADMIN)
+                .password(&password(server, ADMIN));
+            if *name == self.pool {
+                let mut conn = PgConnection::connect_with(&server.connect_options(&draft)).await?;
+                sqlx::raw_sql(VECTOR).execute(&mut conn).await?;
+                conn.close().await?;
+                let mut conn = PgConnection::connect_with(&admin).await?;
+                apply_to_pool(&mut conn, APP, host).await?;
+                conn.close().await?;
+            } else {
+                let mut conn = PgConnection::connect_with(&admin).await?;
+                crate::schema::apply_to_platform(&mut conn).await?;
+                conn.close().await?;
+            }
+            let rename = format!("alter database {} rename to {}", quoted(&draft), quoted(name));
+            let drop = format!("drop database if exists {} with (force)", quoted(name));
+            sqlx::raw_sql(AssertSqlSafe(drop))
+                .execute(&mut *superuser)
+                .await?;
+            sqlx::raw_sql(AssertSqlSafe(rename))
+                .execute(&mut *superuser)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn templates_there(conn: &mut PgConnection, wanted: &[String]) -> Result<usize, FixtureError> {
+    let count: i64 = sqlx::query_scalar("select count(*) from pg_database where datname = any ($1)")
+        .bind(wanted)
+        .fetch_one(conn)
+        .await?;
+    Ok(usize::try_from(count).unwrap_or_default())
+}
+
+/// Another kernel or another host schema is another template.
+fn fingerprint(host: &Migrator) -> String {
+    let mut digest = Sha256::new();
+    for migrator in [
+        &sqlx::migrate!("migrations/platform"),
+        &sqlx::migrate!("migrations/pool"),
+        host,
+    ] {
+        for migration in migrator.iter() {
+            digest.update(migration.version.to_be_bytes());
+            digest.update(&migration.checksum);
+        }
+    }
+    digest.finalize()[..6]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// The password of a fixture's role: known to those who can connect to the server as its superuser.
+fn password(server: &PgServer, role: &str) -> String {
+    let digest = Sha256::digest(format!("{role}:{}", server.url("postgres")));
+    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parse(slug: &str) -> Result<ClientSlug, FixtureError> {
+    slug.parse().map_err(FixtureError::Slug)
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl From<ServerError> for FixtureError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
+}

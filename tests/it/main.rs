@@ -1,0 +1,14 @@
+//! The crate against a real PostgreSQL, a module per behaviour.
+
+mod cancellation;
+mod isolation;
+mod kernel;
+mod macros;
+mod platform;
+mod private_server;
+mod residue;
+mod routing;
+mod safety;
+mod schema;
+mod scope;
+mod support;

@@ -1,0 +1,72 @@
+//! Two clients of one pool, and one with a database of its own.
+
+use tenantry::testing::Fixture;
+use tenantry::{Error, Order};
+
+use crate::support::HOST;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+#[tokio::test]
+async fn the_same_lines_run_on_a_pool_and_on_a_dedicated_database() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let manager = fixture.manager().await?;
+    let clients = [
+        fixture.shared_client("acme").await?,
+        fixture.shared_client("bolt").await?,
+        fixture.dedicated_client("vast").await?,
+    ];
+    for client in &clients {
+        let db = manager.tenant(client.id).await?;
+        for slug in ["guide", "scout"] {
+            db.insert("agents")
+                .set("slug", slug)
+                .set("name", format!("{slug} of {}", client.slug))
+                .execute()
+                .await?;
+        }
+    }
+    for client in &clients {
+        let db = manager.tenant(client.id).await?;
+        let names: Vec<(String,)> = db
+            .query("agents")
+            .columns(["name"])
+            .order_by("slug", Order::Asc)
+            .fetch_all()
+            .await?;
+        assert_eq!(
+            names,
+            [
+                (format!("guide of {}", client.slug),),
+                (format!("scout of {}", client.slug),)
+            ]
+        );
+        assert_eq!(
+            db.update("agents")
+                .set("name", "x")
+                .eq("slug", "guide")
+                .execute()
+                .await?,
+            1
+        );
+        assert_eq!(db.delete("agents").eq("slug", "guide").execute().await?, 1);
+        assert_eq!(db.query("agents").count().await?, 1);
+        let error = db.query("agent").count().await.unwrap_err();
+        assert!(
+            matches!(&error, Error::UnknownTable { nearest_name: Some(n), .. } if n == "agents"),
+            "{error}"
+        );
+
+        let mut tx = db.begin().await?;
+        sqlx::query("update agents set name = $1")
+            .bind("y")
+            .execute(&mut tx)
+            .await?;
+        assert_eq!(tx.query("agents").eq("name", "y").count().await?, 1);
+        tx.commit().await?;
+        assert_eq!(db.query("agents").eq("name", "y").count().await?, 1);
+    }
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
