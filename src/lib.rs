@@ -1,4 +1,11 @@
-//! Tenant-aware PostgreSQL data access on sqlx.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where things are
+//!
+//! [`ClientConnectionManager`] routes a client ([`ClientRef`]) to its database and gives a [`TenantDb`]; that one asks
+//! ([`TenantQuery`], [`Rpc`]) and begins transactions ([`TenantTx`]). [`PlatformDirectory`] holds clients, pools and
+//! credentials, sealed by a [`Keyring`]. [`schema`] installs kernels and host migrations. [`Error`] says who, what and
+//! which step; [`Error::kind`] says what to do about it.
 
 mod client;
 mod database;
@@ -15,8 +22,8 @@ mod tenant;
 pub mod testing;
 
 pub use self::client::{
-    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,
-    InvalidName, Placement, PoolId, UnknownStatus,
+    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef, InvalidName,
+    Placement, PoolId, UnknownStatus,
 };
 pub use self::database::{ConnectionOptions, DedicatedPool};
 pub use self::directory::{Directory, PlatformDirectory, PoolRecord};

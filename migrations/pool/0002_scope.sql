@@ -1,8 +1,9 @@
 -- Entering and leaving the scope of a client, and the fence that every statement passes.
 
--- A ticket is 144 hexadecimal digits: key id (8), client (32), epoch (16), backend pid or 0 (8), last
--- second of validity since 1970 or 0 (16), HMAC-SHA256 of the 80 digits before it (64).
--- A ticket is bound to a backend, or to a time, or to both. NULL in, or a damaged ticket: no row.
+-- A ticket is 144 hexadecimal digits: key id (8), client (32), epoch (16), backend pid or 0 (8), the last
+-- second since 1970 in which its transaction may begin or 0 (16), HMAC-SHA256 of the 80 digits before
+-- it (64). It is bound to a backend, or to a time, or to both: the app role's sessions can read each other's
+-- statements, so a ticket seen there must be of no use. NULL in, or a damaged ticket: nothing out.
 create function tenantry.read_ticket(p_ticket text, out client uuid, out epoch bigint)
 language plpgsql volatile parallel restricted
 set search_path = pg_catalog, pg_temp
@@ -25,7 +26,7 @@ begin
     v_expires := ('x' || substr(p_ticket, 65, 16))::bit(64)::bigint;
     if (v_pid = 0 and v_expires = 0)
         or (v_pid <> 0 and v_pid <> pg_backend_pid())
-        or (v_expires <> 0 and v_expires < extract(epoch from clock_timestamp())) then
+        or (v_expires <> 0 and v_expires < extract(epoch from transaction_timestamp())) then
         return;
     end if;
     client := substr(p_ticket, 9, 32)::uuid;

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::options::ConnectionOptions;
 use super::residue;
+use super::ticket::Backend;
 use crate::client::ClientId;
 use crate::error::{Error, Result};
 
@@ -35,8 +36,7 @@ pub(super) struct Connections {
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) conn: PgConnection,
-    /// Of its backend: tickets are bound to it.
-    pub(super) pid: i32,
+    pub(super) backend: Backend,
     born: Instant,
     /// Whether it served before; a fault of a connection that did may be the fault of its age.
     pub(super) used: bool,
@@ -61,10 +61,6 @@ impl Connections {
             idle: Mutex::default(),
             closed: AtomicBool::new(false),
         }
-    }
-
-    pub(super) fn max_transaction(&self) -> Duration {
-        self.options.max_transaction
     }
 
     /// The right to hold one connection; waits in order, up to the acquire timeout.
@@ -98,16 +94,13 @@ impl Connections {
         const STEP: &str = "connecting";
         let connecting = async {
             let mut conn = PgConnection::connect_with(&self.connect).await?;
-            let pid = sqlx::query_scalar("select pg_backend_pid()")
-                .persistent(false)
-                .fetch_one(&mut conn)
-                .await?;
-            Ok(Connected {
-                conn,
-                pid,
-                born: Instant::now(),
-                used: false,
-            })
+            let (pid, seconds): (i32, i64) =
+                sqlx::query_as("select pg_backend_pid(), extract(epoch from clock_timestamp())::int8")
+                    .persistent(false)
+                    .fetch_one(&mut conn)
+                    .await?;
+            let clock = (Duration::from_secs(seconds.try_into().unwrap_or_default()), Instant::now());
+            Ok(Connected { conn, backend: Backend { pid, clock }, born: Instant::now(), used: false })
         };
         tokio::time::timeout(self.options.connect_timeout, connecting)
             .await
@@ -190,7 +183,7 @@ impl Connections {
 /// Ends whatever the connection was in the middle of. The number that comes back shows that replies and
 /// requests are in step again.
 async fn roll_back(connected: &mut Connected, clear: bool) -> sqlx::Result<()> {
-    let expected = connected.pid;
+    let expected = connected.backend.pid;
     let clear = if clear { residue::CLEAR } else { "" };
     let batch = format!("ROLLBACK; {clear}; SELECT pg_catalog.pg_backend_pid() AS tenantry_pid");
     let rows = connected

@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
+use futures_util::StreamExt;
+use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, Row};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connections::{Connected, Connections};
@@ -102,24 +103,32 @@ impl Lease {
             batch.push_str(residue::CLEAR);
         }
         let client = self.client;
-        match self
+        let mut answers = self
             .connection()?
-            .execute(sqlx::raw_sql(AssertSqlSafe(batch)))
-            .await
-        {
-            Ok(_) => {
-                if let Some((connected, permit)) = self.held.take() {
-                    self.connections.give_back(connected);
-                    drop(permit);
-                }
-                Ok(())
+            .fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
+        // The second statement to be done is COMMIT: what fails after it leaves the work done and the
+        // connection to be reclaimed.
+        let mut done = 0;
+        let failed = loop {
+            match answers.next().await {
+                Some(Ok(Either::Left(_))) => done += 1,
+                Some(Ok(Either::Right(_))) => {}
+                Some(Err(failed)) => break Some(failed),
+                None => break None,
             }
-            Err(source) if error::is_connection_failure(&source) => Err(Error::CommitUnknown {
-                client,
-                source: source.into(),
-            }),
-            Err(source) => Err(Error::of_statement(client, "commit", source)),
+        };
+        drop(answers);
+        match failed {
+            None => self.give_back(),
+            Some(failed) if done >= 2 => {
+                tracing::warn!(%client, error = %failed, "a connection could not be cleaned after a commit");
+            }
+            Some(source) if error::is_connection_failure(&source) => {
+                return Err(Error::CommitUnknown { client, source: source.into() });
+            }
+            Some(source) => return Err(Error::of_statement(client, "commit", source)),
         }
+        Ok(())
     }
 
     /// Rolls back and waits for it.
@@ -131,11 +140,16 @@ impl Lease {
             .execute(sqlx::raw_sql(AssertSqlSafe(batch)))
             .await
             .map_err(|source| Error::of_statement(client, "rollback", source))?;
+        self.give_back();
+        Ok(())
+    }
+
+    /// Gives the connection back, clean and outside any transaction.
+    fn give_back(&mut self) {
         if let Some((connected, permit)) = self.held.take() {
             self.connections.give_back(connected);
             drop(permit);
         }
-        Ok(())
     }
 
     /// `BEGIN` and `enter` in one message; the answer is the kernel's status.
@@ -143,12 +157,7 @@ impl Lease {
         let Some((connected, _)) = &mut self.held else {
             return Err(sqlx::Error::PoolClosed);
         };
-        self.ticket = mint.mint(
-            self.client,
-            epoch,
-            connected.pid,
-            self.connections.max_transaction(),
-        );
+        self.ticket = mint.mint(self.client, epoch, &connected.backend);
         let mut batch = String::with_capacity(240);
         let _ = write!(
             batch,

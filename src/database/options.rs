@@ -11,7 +11,6 @@ pub struct ConnectionOptions {
     pub(super) idle_timeout: Duration,
     pub(super) max_lifetime: Duration,
     pub(super) statement_timeout: Duration,
-    pub(super) max_transaction: Duration,
     pub(super) search_path: String,
 }
 
@@ -24,7 +23,6 @@ impl Default for ConnectionOptions {
             idle_timeout: Duration::from_secs(10 * 60),
             max_lifetime: Duration::from_secs(30 * 60),
             statement_timeout: Duration::from_secs(30),
-            max_transaction: Duration::from_secs(5 * 60),
             search_path: "public".to_owned(),
         }
     }
@@ -71,14 +69,6 @@ impl ConnectionOptions {
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
-        self
-    }
-
-    /// For how long a transaction may begin new statements: the life of the ticket that it is entered
-    /// with. At least one second. Defaults to 5 minutes.
-    #[must_use]
-    pub fn max_transaction(mut self, lifetime: Duration) -> Self {
-        self.max_transaction = lifetime.max(Duration::from_secs(1));
         self
     }
 

@@ -1,5 +1,5 @@
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
@@ -10,14 +10,33 @@ use crate::secret::ScopeKey;
 
 /// Makes the tickets that a pool database's kernel admits.
 ///
-/// A ticket is 144 hexadecimal digits: key id (8), client (32), epoch (16), backend pid (8), last second of
-/// validity since 1970 (16) and HMAC-SHA256 of the 80 digits before it (64). `tenantry.read_ticket` in
-/// `migrations/pool` is its reader.
+/// A ticket is 144 hexadecimal digits: key id (8), client (32), epoch (16), backend pid (8), the last second
+/// since 1970 in which its transaction may begin (16) and HMAC-SHA256 of the 80 digits before it (64).
+/// `tenantry.read_ticket` in `migrations/pool` is its reader.
 pub(super) struct TicketMint {
     key_id: i32,
     /// Keyed once; a ticket costs two blocks.
     mac: Hmac<Sha256>,
 }
+
+/// The server process behind a connection: its tickets are of no use to another.
+#[derive(Debug)]
+pub(super) struct Backend {
+    pub(super) pid: i32,
+    /// The server's clock when it was asked, as time since 1970, and when that was. The clocks of two
+    /// machines differ; the passing of time does not.
+    pub(super) clock: (Duration, Instant),
+}
+
+impl Backend {
+    fn now(&self) -> Duration {
+        let (then, asked) = self.clock;
+        then + asked.elapsed()
+    }
+}
+
+/// How long a message may take to the server, waits for its attention included.
+const BEGINS_WITHIN: Duration = Duration::from_secs(30);
 
 impl std::fmt::Debug for TicketMint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,10 +55,9 @@ impl TicketMint {
         Self { key_id: key.id, mac }
     }
 
-    /// A ticket for the client on the backend of that pid, valid for so long from now.
-    pub(super) fn mint(&self, client: ClientId, epoch: Epoch, pid: i32, lifetime: Duration) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.mint_until(client, epoch, pid, (now + lifetime).as_secs())
+    /// A ticket for the client on that backend, for a transaction that begins at once.
+    pub(super) fn mint(&self, client: ClientId, epoch: Epoch, backend: &Backend) -> String {
+        self.mint_until(client, epoch, backend.pid, (backend.now() + BEGINS_WITHIN).as_secs())
     }
 
     fn mint_until(&self, client: ClientId, epoch: Epoch, pid: i32, expires: u64) -> String {

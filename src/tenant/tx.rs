@@ -109,6 +109,18 @@ impl TenantTx {
         }
     }
 
+    /// The error of a statement that the host sent through this transaction, told by client: what the kernel
+    /// or the library refused becomes what it means, such as [`Error::Moved`].
+    ///
+    /// ```no_run
+    /// # async fn example(mut tx: tenantry::TenantTx) -> tenantry::Result<()> {
+    /// sqlx::query("update agents set name = $1").bind("Ada").execute(&mut tx).await.map_err(|e| tx.error(e))?;
+    /// # Ok(()) }
+    /// ```
+    pub fn error(&self, source: sqlx::Error) -> Error {
+        Error::of_statement(self.db.id(), "a statement of the host", source)
+    }
+
     /// The connection, for statements of the library.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
         match &mut self.conn {

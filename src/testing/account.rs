@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 
 use super::error::ServerError;
 
-/// The user that initdb and the server run as: our own, or `nobody` when we are root, whom PostgreSQL refuses.
+/// The user that initdb and the server run as: our own, or `nobody` when we are root, whom PostgreSQL
+/// refuses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Account {
     own: u32,

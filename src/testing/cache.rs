@@ -1,4 +1,5 @@
-//! Where the wheel and the template outlive a run: below the cargo target directory, or else the temporary one.
+//! Where the wheel and the template outlive a run: below the cargo target directory, or else the temporary
+//! one.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -43,8 +44,8 @@ impl Cache {
 
     /// The entry of this name, made by `make` if it is not there.
     ///
-    /// One process at a time makes entries. `make` fills a directory of another name, which becomes the entry when it
-    /// is complete, so an entry that is there is complete whoever was killed while making it.
+    /// One process at a time makes entries. `make` fills a directory of another name, which becomes the entry
+    /// when it is complete, so an entry that is there is complete whoever was killed while making it.
     pub(super) fn entry<E: From<ServerError>>(
         &self,
         name: &str,

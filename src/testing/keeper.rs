@@ -1,4 +1,5 @@
-//! A server's parent: a shell that outlives us by as long as it takes to stop the server and remove its files.
+//! A server's parent: a shell that outlives us by as long as it takes to stop the server and remove its
+//! files.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,10 +14,11 @@ use super::error::{ServerError, end_of};
 use super::find::Programs;
 use super::run::Run;
 
-/// Reads orders from its standard input. The end of input is the death of whoever holds the other end of the pipe, however
-/// it died: the kernel closes pipes for the killed too.
+/// Reads orders from its standard input. The end of input is the death of whoever holds the other end of the
+/// pipe, however it died: the kernel closes pipes for the killed too.
 ///
-/// `holder` is the parent that reaps the server, and says in the files `pid` and `exited` whether there is one.
+/// `holder` is the parent that reaps the server, and says in the files `pid` and `exited` whether there is
+/// one.
 const KEEPER: &str = r#"
 template=$1; shift
 cd "$(dirname "$0")" || exit 1
@@ -56,7 +58,8 @@ if cp -R "$template" data 2>>log; then run "$@"; else echo cp >exited; fi
 while read -r order; do
     case $order in
         kill) signal KILL ;;
-        start) signal QUIT; rm -f exited; run "$@" ;;
+        stop) signal QUIT ;;
+        start) signal QUIT; run "$@" ;;
     esac
 done
 "#;
@@ -164,6 +167,7 @@ impl Keeper {
     pub(super) fn order(&mut self, order: Order) -> Result<(), ServerError> {
         let (word, step) = match order {
             Order::Kill => ("kill\n", "kill the server in"),
+            Order::Stop => ("stop\n", "stop the server in"),
             Order::Start => {
                 let mark = self.directory.join("exited");
                 if let Err(error) = fs::remove_file(&mark)
@@ -200,7 +204,8 @@ impl Drop for Keeper {
         let Some(mut shell) = self.shell.take() else {
             return;
         };
-        // The shell ends a moment later, and is a zombie until it is reaped. Without a thread to spare it stays one.
+        // The shell ends a moment later, and is a zombie until it is reaped. Without a thread to spare it
+        // stays one.
         let _ = std::thread::Builder::new()
             .name("pg-reaper".to_owned())
             .spawn(move || shell.wait());
@@ -212,7 +217,9 @@ impl Drop for Keeper {
 pub(super) enum Order {
     /// `kill -9` to the server.
     Kill,
-    /// Stop the server at once if it runs, and start it on the same data.
+    /// Stop the server at once, if it runs, without saying goodbye to its clients.
+    Stop,
+    /// Start the server again. It must have exited: what the directory tells is of the old one until then.
     Start,
 }
 
@@ -243,8 +250,8 @@ pub(super) fn log(directory: &Path) -> String {
     ))
 }
 
-/// Where the directories of servers and runs are: the temporary directory, unless its name is too long for the
-/// path of a socket (about 100 bytes) or the server's user cannot enter it.
+/// Where the directories of servers and runs are: the temporary directory, unless its name is too long for
+/// the path of a socket (about 100 bytes) or the server's user cannot enter it.
 pub(super) fn base(account: &Account) -> PathBuf {
     const LONGEST: usize = 60;
     let base = std::env::temp_dir();

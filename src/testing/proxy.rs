@@ -1,8 +1,9 @@
-//! A proxy between sqlx and a server that shows the network: its latency, its round trips, a reply that does not come.
+//! A proxy between sqlx and a server that shows the network: its latency, its round trips, a reply that does
+//! not come.
 //!
-//! Threads, not tasks: tokio's timer has a grain of 1 ms, and latencies of half a millisecond are of interest. Each
-//! direction of a connection is a delay line: one thread reads and notes when a chunk is due, another writes it then. So
-//! the delay is a latency and no limit to the throughput.
+//! Threads, not tasks: tokio's timer has a grain of 1 ms, and latencies of half a millisecond are of
+//! interest. Each direction of a connection is a delay line: one thread reads and notes when a chunk is due,
+//! another writes it then. So the delay is a latency and no limit to the throughput.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -21,16 +22,16 @@ use super::address;
 /// Chunks of one direction that may be under way before the sender has to wait, of up to 64 KiB each.
 const CHUNKS_UNDER_WAY: usize = 1024;
 const CHUNK: usize = 64 * 1024;
-/// A sleeping thread may wake up late by this much: the timer slack of the kernel and the wake-up of an idle processor.
-/// So the last of a delay is waited for awake.
+/// A sleeping thread may wake up late by this much: the timer slack of the kernel and the wake-up of an idle
+/// processor. So the last of a delay is waited for awake.
 const SLACK: Duration = Duration::from_micros(300);
 /// How long a thread sleeps or writes before it looks whether its connection was reset.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
 /// A transparent proxy on a loopback TCP port, in front of a server.
 ///
-/// It passes on bytes as they are, for any number of connections. Each new connection to it becomes one to the server.
-/// When it is dropped, its port is closed and all its connections are reset.
+/// It passes on bytes as they are, for any number of connections. Each new connection to it becomes one to
+/// the server. When it is dropped, its port is closed and all its connections are reset.
 #[derive(Debug)]
 pub struct DelayProxy {
     shared: Arc<Shared>,
@@ -53,12 +54,13 @@ struct Shared {
 }
 
 impl DelayProxy {
-    /// A proxy in front of the server that these options lead to, by Unix socket or TCP. It adds no delay yet.
+    /// A proxy in front of the server that these options lead to, by Unix socket or TCP. It adds no delay
+    /// yet.
     ///
     /// # Errors
     ///
-    /// If no port can be opened or no thread be started. Whether the server can be reached is seen by each connection, which
-    /// is closed at once if it cannot.
+    /// If no port can be opened or no thread be started. Whether the server can be reached is seen by each
+    /// connection, which is closed at once if it cannot.
     #[expect(
         clippy::unused_async,
         reason = "needs a runtime to open the port, and says so"
@@ -102,7 +104,8 @@ impl DelayProxy {
         self.port
     }
 
-    /// The same options, pointed at the proxy. Without TLS, if those of [`DelayProxy::start`] lead to a Unix socket.
+    /// The same options, pointed at the proxy. Without TLS, if those of [`DelayProxy::start`] lead to a Unix
+    /// socket.
     pub fn options(&self, base: PgConnectOptions) -> PgConnectOptions {
         let options = address::redirected(base, self.port);
         match &self.shared.upstream {
@@ -116,8 +119,9 @@ impl DelayProxy {
         address::url(&self.options(self.base.clone()), Some((user, password)), database)
     }
 
-    /// Delays every byte that arrives from now on by this much, in each direction: a round trip takes twice as long more.
-    /// It is kept to within some 50 µs while a processor is free. Defaults to zero.
+    /// Delays every byte that arrives from now on by this much, in each direction: a round trip takes twice
+    /// as long more. It is kept to within some 50 µs while a processor is free; that client and server wake
+    /// up from an idle wait comes on top, as on a real network. Defaults to zero.
     pub fn set_delay(&self, each_way: Duration) {
         let nanos = u64::try_from(each_way.as_nanos()).unwrap_or(u64::MAX);
         self.shared.delay_nanos.store(nanos, Ordering::Relaxed);
@@ -135,7 +139,8 @@ impl DelayProxy {
         self.shared.replies.set(false);
     }
 
-    /// Holds all requests to the server, those included that are under way, until [`DelayProxy::resume_requests`].
+    /// Holds all requests to the server, those included that are under way, until
+    /// [`DelayProxy::resume_requests`].
     pub fn pause_requests(&self) {
         self.shared.requests.set(true);
     }
@@ -145,7 +150,8 @@ impl DelayProxy {
         self.shared.requests.set(false);
     }
 
-    /// Resets all connections of this moment, as a crash of the machine between would. What is under way is lost.
+    /// Resets all connections of this moment, as a crash of the machine between would. What is under way is
+    /// lost.
     pub fn reset_all(&self) {
         let connections = std::mem::take(&mut *lock(&self.shared.connections));
         for connection in connections.iter().filter_map(Weak::upgrade) {
@@ -173,8 +179,9 @@ impl DelayProxy {
         self.shared.bytes_down.load(Ordering::Relaxed)
     }
 
-    /// How often a client has begun to send after it was last sent something, or at first: the round trips of all
-    /// connections so far. The difference over a piece of work is the number of times that it waited for the network.
+    /// How often a client has begun to send after it was last sent something, or at first: the round trips of
+    /// all connections so far. The difference over a piece of work is the number of times that it waited for
+    /// the network.
     pub fn round_trips(&self) -> u64 {
         self.shared.round_trips.load(Ordering::Relaxed)
     }

@@ -1,9 +1,10 @@
 //! One server for all the processes of a nextest run.
 //!
-//! nextest starts a process for every test and gives all of them the same `NEXTEST_RUN_ID`. The first that asks makes
-//! the run's directory, takes the lock in it, starts a server and writes down where it is; the others wait for the lock and
-//! read that. The server outlives the process that started it: its keeper's pipe is held by a watcher, which lets go
-//! when the runner itself is gone, however it went. Where no runner is found among our ancestors, nothing is shared.
+//! nextest starts a process for every test and gives all of them the same `NEXTEST_RUN_ID`. The first that
+//! asks makes the run's directory, takes the lock in it, starts a server and writes down where it is; the
+//! others wait for the lock and read that. The server outlives the process that started it: its keeper's pipe
+//! is held by a watcher, which lets go when the runner itself is gone, however it went. Where no runner is
+//! found among our ancestors, nothing is shared.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;

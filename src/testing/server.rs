@@ -27,20 +27,21 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A PostgreSQL that tests and examples may create databases and roles on.
 ///
-/// A clone is a handle on the same server. The superuser is `postgres`, and needs no password, except on the server of
-/// `DATABASE_URL`.
+/// A clone is a handle on the same server. The superuser is `postgres`, and needs no password, except on the
+/// server of `DATABASE_URL`.
 ///
 /// # Who can connect
 ///
-/// A server that this type starts listens on a Unix socket only and trusts whoever can open it, under any role name. The
-/// socket's directory has mode 0700 and belongs to the user that the server runs as. That is the user of this process;
-/// under root, whom PostgreSQL refuses, it is `nobody`, so then other processes of `nobody` and root can connect as well.
+/// A server that this type starts listens on a Unix socket only and trusts whoever can open it, under any
+/// role name. The socket's directory has mode 0700 and belongs to the user that the server runs as. That is
+/// the user of this process; under root, whom PostgreSQL refuses, it is `nobody`, so then other processes of
+/// `nobody` and root can connect as well.
 ///
 /// # Its end
 ///
-/// A server that this type starts stops, and its files are removed, a moment after the last handle is dropped or the process
-/// ends, `kill -9` included. [`PgServer::shared`] lives in a static and so until the end of the process; under nextest
-/// until the end of the run. `Drop` does not wait for it, [`PgServer::stop`] does.
+/// A server that this type starts stops, and its files are removed, a moment after the last handle is dropped
+/// or the process ends, `kill -9` included. [`PgServer::shared`] lives in a static and so until the end of
+/// the process; under nextest until the end of the run. `Drop` does not wait for it, [`PgServer::stop`] does.
 #[derive(Clone)]
 pub struct PgServer {
     inner: Arc<Inner>,
@@ -65,20 +66,23 @@ struct Inner {
     /// There if the server dies with this process.
     keeper: Option<Mutex<Keeper>>,
     mortality: Mortality,
+    /// Held while the server is being killed or restarted, so that what its directory tells is of one order.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl PgServer {
     /// The server of this process: started once, and the same for every caller.
     ///
-    /// It is the one of `DATABASE_URL` if that is set (and not empty). Otherwise it is started: in the first run on a machine that takes some
-    /// seconds, for a download, and later well under one. Under nextest, which runs every test in a process of its own,
-    /// all processes of the run share one server. If it cannot be started, later callers get the same reason at once.
+    /// It is the one of `DATABASE_URL` if that is set (and not empty). Otherwise it is started: in the first
+    /// run on a machine that takes some seconds, for a download, and later well under one. Under nextest,
+    /// which runs every test in a process of its own, all processes of the run share one server. If it cannot
+    /// be started, later callers get the same reason at once.
     ///
     /// # Errors
     ///
     /// [`ServerError::Unavailable`] if this machine has no server to offer, [`ServerError::DatabaseUrl`] and
-    /// [`ServerError::Unsuitable`] if there is one in `DATABASE_URL` that does not serve, [`ServerError::Shared`] if an
-    /// earlier caller failed; the others name the step that failed.
+    /// [`ServerError::Unsuitable`] if there is one in `DATABASE_URL` that does not serve,
+    /// [`ServerError::Shared`] if an earlier caller failed; the others name the step that failed.
     ///
     /// # Cancel safety
     ///
@@ -109,7 +113,8 @@ impl PgServer {
     ///
     /// # Errors
     ///
-    /// [`ServerError::Unavailable`] if this machine has no server to offer; the others name the step that failed.
+    /// [`ServerError::Unavailable`] if this machine has no server to offer; the others name the step that
+    /// failed.
     ///
     /// # Cancel safety
     ///
@@ -132,7 +137,8 @@ impl PgServer {
         self.inner.options.clone().database(database)
     }
 
-    /// The superuser's URL of this database. It can be parsed into [`PgConnectOptions`], and psql takes it too.
+    /// The superuser's URL of this database. It can be parsed into [`PgConnectOptions`], and psql takes it
+    /// too.
     ///
     /// Of the parameters of `DATABASE_URL` it keeps those about TLS.
     pub fn url(&self, database: &str) -> String {
@@ -157,13 +163,14 @@ impl PgServer {
         }
     }
 
-    /// The directory with the server's socket, its data (`data`) and its log (`log`), unless it is the one of `DATABASE_URL`.
-    /// It is gone when the server is.
+    /// The directory with the server's socket, its data (`data`) and its log (`log`), unless it is the one of
+    /// `DATABASE_URL`. It is gone when the server is.
     pub fn directory(&self) -> Option<&Path> {
         self.inner.directory.as_deref()
     }
 
-    /// Kills a [`PgServer::private`] server, as `kill -9` does, and waits for its death. Its data stay for [`PgServer::restart`].
+    /// Kills a [`PgServer::private`] server, as `kill -9` does, and waits for its death. Its data stay for
+    /// [`PgServer::restart`].
     ///
     /// # Errors
     ///
@@ -173,38 +180,28 @@ impl PgServer {
     ///
     /// If the future is dropped, the server dies all the same.
     pub async fn kill(&self) -> Result<(), ServerError> {
-        let directory = self.order(Order::Kill, "kill").await?;
-        let deadline = Instant::now() + PATIENCE;
-        let mut pause = Pause::default();
-        while State::read(&directory) != State::Exited {
-            if Instant::now() > deadline {
-                return Err(ServerError::Stuck {
-                    step: "die",
-                    directory,
-                    seconds: PATIENCE.as_secs(),
-                });
-            }
-            pause.next().await;
-        }
-        Ok(())
+        let _turn = self.inner.turn.lock().await;
+        self.end(Order::Kill, "kill").await.map(drop)
     }
 
-    /// Starts a [`PgServer::private`] server again on the same data and the same address, and waits until it accepts
-    /// connections. One that still runs is stopped first, without saying goodbye to its clients.
+    /// Starts a [`PgServer::private`] server again on the same data and the same address, and waits until it
+    /// accepts connections. One that still runs is stopped first, without saying goodbye to its clients.
     ///
     /// # Errors
     ///
-    /// [`ServerError::NotPrivate`] for a shared server, [`ServerError::Stopped`] and [`ServerError::NotReady`] if it does not
-    /// come up.
+    /// [`ServerError::NotPrivate`] for a shared server, [`ServerError::Stopped`] and
+    /// [`ServerError::NotReady`] if it does not come up.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the server may start all the same.
+    /// If the future is dropped, the server may stay stopped or start all the same; a further restart puts it right.
     pub async fn restart(&self) -> Result<(), ServerError> {
+        let _turn = self.inner.turn.lock().await;
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Pause::default();
         loop {
-            let directory = self.order(Order::Start, "restart").await?;
+            let directory = self.end(Order::Stop, "restart").await?;
+            self.order(Order::Start, "restart").await?;
             match ready(&self.inner.options, &directory).await {
                 // Processes of the killed server that are not gone yet hold its shared memory.
                 Err(ServerError::Stopped { log, .. })
@@ -217,7 +214,8 @@ impl PgServer {
         }
     }
 
-    /// Stops a server that this process alone has started, whoever else holds a handle on it, and waits until its files are removed.
+    /// Stops a server that this process alone has started, whoever else holds a handle on it, and waits until
+    /// its files are removed.
     ///
     /// # Errors
     ///
@@ -287,6 +285,7 @@ impl PgServer {
             directory: None,
             keeper: None,
             mortality: Mortality::Shared,
+            turn: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -301,6 +300,7 @@ impl PgServer {
             directory: Some(directory),
             keeper: Some(Mutex::new(keeper)),
             mortality,
+            turn: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -312,6 +312,7 @@ impl PgServer {
             directory: Some(directory),
             keeper: None,
             mortality: Mortality::Shared,
+            turn: tokio::sync::Mutex::default(),
         })
     }
 
@@ -326,6 +327,24 @@ impl PgServer {
             Mortality::Killable => Ok(()),
             Mortality::Shared => Err(ServerError::NotPrivate { step }),
         }
+    }
+
+    /// Gives an order that ends the server, and waits for its end.
+    async fn end(&self, order: Order, step: &'static str) -> Result<PathBuf, ServerError> {
+        let directory = self.order(order, step).await?;
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = Pause::default();
+        while State::read(&directory) != State::Exited {
+            if Instant::now() > deadline {
+                return Err(ServerError::Stuck {
+                    step: "exit",
+                    directory,
+                    seconds: PATIENCE.as_secs(),
+                });
+            }
+            pause.next().await;
+        }
+        Ok(directory)
     }
 
     async fn order(&self, order: Order, step: &'static str) -> Result<PathBuf, ServerError> {

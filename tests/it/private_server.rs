@@ -211,7 +211,9 @@ async fn killed_server_comes_back_with_its_data() {
     assert_eq!(text(&mut connection, "select it from kept").await, "here");
 
     // Without a kill before, it is a restart all the same.
+    let second = server.pid().unwrap();
     server.restart().await.unwrap();
+    assert_ne!(server.pid().unwrap(), second);
     assert!(sqlx::query("select 1").execute(&mut connection).await.is_err());
     server.stop().await.unwrap();
 }
