@@ -269,7 +269,9 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownClient { .. } | Self::NotServed { .. } => ErrorKind::Client,
-            Self::Moved { .. } | Self::Relocating { .. } | Self::Busy { .. } => ErrorKind::Temporary,
+            Self::Moved { .. } | Self::Relocating { .. } | Self::Busy { .. } | Self::Unreachable { .. } => {
+                ErrorKind::Temporary
+            }
             Self::UnknownTable { .. }
             | Self::UnknownColumn { .. }
             | Self::UnknownFunction { .. }
@@ -281,7 +283,6 @@ impl Error {
             Self::RowNotFound { .. } | Self::Refused { .. } | Self::ScopeRefused { .. } => {
                 ErrorKind::Database
             }
-            Self::Unreachable { .. } => ErrorKind::Temporary,
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
             Self::NoPoolWithRoom { .. }
             | Self::MissingCredential { .. }
@@ -375,7 +376,10 @@ fn kind_of(error: &sqlx::Error) -> ErrorKind {
     if is_connection_failure(error) {
         return ErrorKind::Ambiguous;
     }
-    match error.as_database_error().and_then(|error| error.code()) {
+    match error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+    {
         // Serialization failure, deadlock, lock not available: the transaction did nothing.
         Some(code) if matches!(&*code, "40001" | "40P01" | "55P03") => ErrorKind::Temporary,
         _ if matches!(error, sqlx::Error::PoolTimedOut) => ErrorKind::Temporary,

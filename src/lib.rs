@@ -22,8 +22,8 @@ mod tenant;
 pub mod testing;
 
 pub use self::client::{
-    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef, InvalidName,
-    Placement, PoolId, UnknownStatus,
+    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,
+    InvalidName, Placement, PoolId, UnknownStatus,
 };
 pub use self::database::{ConnectionOptions, DedicatedPool};
 pub use self::directory::{Directory, PlatformDirectory, PoolRecord};

@@ -99,8 +99,16 @@ impl Connections {
                     .persistent(false)
                     .fetch_one(&mut conn)
                     .await?;
-            let clock = (Duration::from_secs(seconds.try_into().unwrap_or_default()), Instant::now());
-            Ok(Connected { conn, backend: Backend { pid, clock }, born: Instant::now(), used: false })
+            let clock = (
+                Duration::from_secs(seconds.try_into().unwrap_or_default()),
+                Instant::now(),
+            );
+            Ok(Connected {
+                conn,
+                backend: Backend { pid, clock },
+                born: Instant::now(),
+                used: false,
+            })
         };
         tokio::time::timeout(self.options.connect_timeout, connecting)
             .await

@@ -103,9 +103,7 @@ impl Lease {
             batch.push_str(residue::CLEAR);
         }
         let client = self.client;
-        let mut answers = self
-            .connection()?
-            .fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
+        let mut answers = self.connection()?.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
         // The second statement to be done is COMMIT: what fails after it leaves the work done and the
         // connection to be reclaimed.
         let mut done = 0;
@@ -124,7 +122,10 @@ impl Lease {
                 tracing::warn!(%client, error = %failed, "a connection could not be cleaned after a commit");
             }
             Some(source) if error::is_connection_failure(&source) => {
-                return Err(Error::CommitUnknown { client, source: source.into() });
+                return Err(Error::CommitUnknown {
+                    client,
+                    source: source.into(),
+                });
             }
             Some(source) => return Err(Error::of_statement(client, "commit", source)),
         }

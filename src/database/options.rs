@@ -20,8 +20,8 @@ impl Default for ConnectionOptions {
             max_connections: 10,
             acquire_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(10 * 60),
-            max_lifetime: Duration::from_secs(30 * 60),
+            idle_timeout: Duration::from_mins(10),
+            max_lifetime: Duration::from_mins(30),
             statement_timeout: Duration::from_secs(30),
             search_path: "public".to_owned(),
         }

@@ -57,7 +57,12 @@ impl TicketMint {
 
     /// A ticket for the client on that backend, for a transaction that begins at once.
     pub(super) fn mint(&self, client: ClientId, epoch: Epoch, backend: &Backend) -> String {
-        self.mint_until(client, epoch, backend.pid, (backend.now() + BEGINS_WITHIN).as_secs())
+        self.mint_until(
+            client,
+            epoch,
+            backend.pid,
+            (backend.now() + BEGINS_WITHIN).as_secs(),
+        )
     }
 
     fn mint_until(&self, client: ClientId, epoch: Epoch, pid: i32, expires: u64) -> String {
@@ -70,9 +75,7 @@ impl TicketMint {
             client.as_uuid().simple()
         );
         let code = self.mac.clone().chain_update(&ticket).finalize().into_bytes();
-        for byte in code {
-            let _ = write!(ticket, "{byte:02x}");
-        }
+        ticket.push_str(&hex::encode(code));
         ticket
     }
 }
@@ -90,7 +93,7 @@ mod tests {
             id: 1,
             key: SecretBox::new(Box::new([0x0b; 32])),
         });
-        let client = ClientId::from(Uuid::from_u128(0x00112233445566778899aabbccddeeff));
+        let client = ClientId::from(Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff));
         let ticket = mint.mint_until(client, 2, 4242, 0x6000_0000);
         assert_eq!(ticket.len(), 144);
         assert_eq!(

@@ -110,12 +110,15 @@ impl PlatformDirectory {
         .bind(seal(&client.admin_url, column::CLIENT_ADMIN)?)
         .execute(&self.db)
         .await
-        .map_err(
-            |source| match source.as_database_error().and_then(|error| error.code()) {
+        .map_err(|source| {
+            match source
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+            {
                 Some(code) if code == "TN101" => Error::NoPoolWithRoom { slug: slug.clone() },
                 _ => refused("creating", format!("client {slug}"), source),
-            },
-        )?;
+            }
+        })?;
         self.activate(id).await
     }
 

@@ -198,10 +198,10 @@ impl<'t> Rpc<'t> {
                 reason: "several functions of that name take these arguments",
             }),
             (None, _) => {
-                let names: Vec<&str> = self.given.iter().map(|(name, _)| name.as_ref()).collect();
+                let given: Vec<&str> = self.given.iter().map(|(name, _)| name.as_ref()).collect();
                 Err(Error::UnknownFunction {
                     client,
-                    function: format!("{}({})", self.function, names.join(", ")),
+                    function: format!("{}({})", self.function, given.join(", ")),
                     nearest_name: match named.first() {
                         Some(function) => Some(format!("{}({})", self.function, function.parameter_names())),
                         None => nearest_name(&self.function, catalogue.function_names()),

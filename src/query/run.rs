@@ -131,7 +131,10 @@ impl Statement {
 }
 
 /// Renders with the catalogue, and once more with a fresh one where a name was not found.
-pub(super) async fn rendered<T>(db: &TenantDb, render: impl Fn(&Catalogue) -> Result<T> + Send) -> Result<T> {
+pub(super) async fn rendered<T: Send>(
+    db: &TenantDb,
+    render: impl Fn(&Catalogue) -> Result<T> + Send + Sync,
+) -> Result<T> {
     let first = render(&*db.catalogue().await?);
     match first {
         Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. } | Error::UnknownFunction { .. })

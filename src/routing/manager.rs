@@ -119,7 +119,7 @@ impl ClientConnectionManager {
             None => {
                 inner
                     .routes
-                    .get_or_resolve(client.clone(), inner.resolve(&client))
+                    .get_or_resolve(client.clone(), Box::pin(inner.resolve(&client)))
                     .await?
             }
         };

@@ -104,18 +104,17 @@ pub(crate) const CLIENT_PARAMETER: &str = "p_client_id";
 impl Catalogue {
     /// Reads what the role of the connection may name.
     pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Self> {
-        let shared: Vec<i64> =
-            match sqlx::query_scalar::<_, bool>("select to_regprocedure('tenantry.kernel()') is not null")
-                .fetch_one(&mut *conn)
+        // A dedicated database that an older system made has no kernel.
+        let has_kernel: bool = sqlx::query_scalar("select to_regprocedure('tenantry.kernel()') is not null")
+            .fetch_one(&mut *conn)
+            .await?;
+        let shared: Vec<i64> = if has_kernel {
+            sqlx::query_scalar("select unnest(k.shared_tables)::int8 from tenantry.kernel() k")
+                .fetch_all(&mut *conn)
                 .await?
-            {
-                true => {
-                    sqlx::query_scalar("select unnest(k.shared_tables)::int8 from tenantry.kernel() k")
-                        .fetch_all(&mut *conn)
-                        .await?
-                }
-                false => Vec::new(),
-            };
+        } else {
+            Vec::new()
+        };
         let tables: Vec<TableRow> = sqlx::query_as(TABLES).bind(&shared).fetch_all(&mut *conn).await?;
         let functions: Vec<FunctionRow> = sqlx::query_as(FUNCTIONS).fetch_all(&mut *conn).await?;
 

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_changed_byte_anywhere_is_refused() {
         let sealed = seal("hunter2");
-        let bytes = format!("{:?}", sealed);
+        let bytes = format!("{sealed:?}");
         assert_eq!(bytes, format!("Sealed({} bytes)", 2 + 4 + 24 + 7 + 16));
         let (key_id, nonce, ciphertext) = sealed.parts().unwrap();
         for at in 0..ciphertext.len() {

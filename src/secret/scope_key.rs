@@ -24,25 +24,13 @@ impl ScopeKey {
 
     /// The key as text, to be sealed.
     pub(crate) fn to_text(&self) -> SecretString {
-        self.key
-            .expose_secret()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>()
-            .into()
+        hex::encode(self.key.expose_secret()).into()
     }
 
     /// The key that was sealed as text.
     pub(crate) fn from_text(id: i32, text: &SecretString) -> Result<Self, SecretError> {
-        let text = text.expose_secret().as_bytes();
         let mut key = [0; 32];
-        if text.len() != 2 * key.len() {
-            return Err(SecretError::Malformed);
-        }
-        for (byte, digits) in key.iter_mut().zip(text.chunks_exact(2)) {
-            let digits = std::str::from_utf8(digits).map_err(|_| SecretError::NotText)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| SecretError::Malformed)?;
-        }
+        hex::decode_to_slice(text.expose_secret(), &mut key).map_err(|_| SecretError::Malformed)?;
         Ok(Self {
             id,
             key: SecretBox::new(Box::new(key)),

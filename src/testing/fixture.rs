@@ -460,16 +460,13 @@ fn fingerprint(host: &Migrator) -> String {
             digest.update(&migration.checksum);
         }
     }
-    digest.finalize()[..6]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex::encode(&digest.finalize()[..6])
 }
 
 /// The password of a fixture's role: known to those who can connect to the server as its superuser.
 fn password(server: &PgServer, role: &str) -> String {
     let digest = Sha256::digest(format!("{role}:{}", server.url("postgres")));
-    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..16])
 }
 
 fn parse(slug: &str) -> Result<ClientSlug, FixtureError> {

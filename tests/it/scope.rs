@@ -1,4 +1,5 @@
 //! Two clients of one pool, and one with a database of its own.
+#![expect(clippy::disallowed_methods, reason = "a host's own statements")]
 
 use tenantry::testing::Fixture;
 use tenantry::{Error, Order};
