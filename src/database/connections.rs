@@ -3,6 +3,7 @@
     reason = "connects to pool databases, and reclaims connections in tasks of its own"
 )]
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,7 +22,6 @@ use crate::error::{Error, Result};
 ///
 /// Waiters are served in the order they came. A connection is idle only while it is known to be outside any
 /// transaction and free of residue; [`Lease`](super::Lease) keeps that true.
-#[derive(Debug)]
 pub(super) struct Connections {
     /// The database, for errors.
     pub(super) label: String,
@@ -65,6 +65,9 @@ impl Connections {
 
     /// The right to hold one connection; waits in order, up to the acquire timeout.
     pub(super) async fn permit(&self, client: Option<ClientId>) -> Result<OwnedSemaphorePermit> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
         }
@@ -185,6 +188,16 @@ impl Connections {
             now.duration_since(idle.since) < self.options.idle_timeout
                 && now.duration_since(idle.connected.born) < self.options.max_lifetime
         });
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the connect options: they hold the password.
+        f.debug_struct("Connections")
+            .field("label", &self.label)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 

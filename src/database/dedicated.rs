@@ -147,7 +147,8 @@ impl DedicatedPools {
             }
             if let Some(open) = self.evict_one() {
                 tracing::debug!(for_client = %client, "a dedicated pool was closed to make room");
-                open.pool.close().await;
+                // A host that kept a clone of the pool can keep its connections; it is not waited for.
+                let _ = tokio::time::timeout(self.wait, open.pool.close()).await;
                 drop(open);
                 continue;
             }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, Row};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -73,7 +74,7 @@ impl Lease {
             }
             answered => answered,
         }
-        .map_err(|source| connections.unreachable("entering the scope of a client", source))
+        .map_err(|source| lease.not_entered(source))
         .and_then(|status| lease.admitted(&status))?;
         Ok(lease)
     }
@@ -183,6 +184,16 @@ impl Lease {
         drop(dead);
         self.held = Some((self.connections.connect().await?, permit));
         Ok(())
+    }
+
+    fn not_entered(&self, source: sqlx::Error) -> Error {
+        match source.as_database_error().and_then(DatabaseError::code) {
+            // Query canceled, lock not available: whoever relocates the client holds its lock.
+            Some(code) if matches!(&*code, "57014" | "55P03") => Error::Relocating { client: self.client },
+            _ => self
+                .connections
+                .unreachable("entering the scope of a client", source),
+        }
     }
 
     fn admitted(&self, status: &str) -> Result<()> {

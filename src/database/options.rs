@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
 /// The connections to one pool database.
@@ -82,18 +83,22 @@ impl ConnectionOptions {
     /// Settings in the startup packet outrank those that the app role may have stored for itself with
     /// `alter role`, and are what RESET ALL returns to.
     pub(super) fn pin(&self, connect: PgConnectOptions) -> PgConnectOptions {
-        connect.application_name("tenantry").options([
-            ("search_path", self.search_path.as_str()),
-            (
-                "statement_timeout",
-                &self.statement_timeout.as_millis().to_string(),
-            ),
-            ("row_security", "on"),
-            ("default_transaction_isolation", "read committed"),
-            ("default_transaction_read_only", "off"),
-            ("default_transaction_deferrable", "off"),
-            ("plan_cache_mode", "auto"),
-            ("check_function_bodies", "on"),
-        ])
+        // Statements are not logged by sqlx here: those of the library hold tickets.
+        connect
+            .application_name("tenantry")
+            .disable_statement_logging()
+            .options([
+                ("search_path", self.search_path.as_str()),
+                (
+                    "statement_timeout",
+                    &self.statement_timeout.as_millis().to_string(),
+                ),
+                ("row_security", "on"),
+                ("default_transaction_isolation", "read committed"),
+                ("default_transaction_read_only", "off"),
+                ("default_transaction_deferrable", "off"),
+                ("plan_cache_mode", "auto"),
+                ("check_function_bodies", "on"),
+            ])
     }
 }

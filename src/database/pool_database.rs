@@ -69,10 +69,7 @@ impl PoolDatabase {
         self.catalogue
             .refresh(|| async {
                 let _permit = self.connections.permit(None).await?;
-                let mut connected = match self.connections.idle() {
-                    Some(connected) => connected,
-                    None => self.connections.connect().await?,
-                };
+                let mut connected = self.connections.connect().await?;
                 let catalogue = Catalogue::load(&mut connected.conn)
                     .await
                     .map_err(|source| self.connections.unreachable("reading its catalogue", source))?;
