@@ -372,6 +372,11 @@ pub(crate) fn is_connection_failure(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the socket refused the bytes: the server has not seen the end of the message, and so did nothing.
+pub(crate) fn was_never_sent(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 fn kind_of(error: &sqlx::Error) -> ErrorKind {
     if is_connection_failure(error) {
         return ErrorKind::Ambiguous;

@@ -25,7 +25,7 @@ pub use self::client::{
     ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,
     InvalidName, Placement, PoolId, UnknownStatus,
 };
-pub use self::database::{ConnectionOptions, DedicatedPool};
+pub use self::database::{ConnectionOptions, DedicatedPool, PoolStatistics};
 pub use self::directory::{Directory, PlatformDirectory, PoolRecord};
 pub use self::error::{Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};

@@ -13,9 +13,20 @@ create table tenantry.installation (
 
 insert into tenantry.installation (kind, kernel_version) values ('pool', 1);
 
+-- What a session is bound to is the last value it took of two sequences. Nobody without rights on them can
+-- change that, in whatever SQL: unlike a setting, it cannot be forged. Unlogged: a crash ends all sessions.
+--   turn:  a number that no other binding ever had; a ticket is good for the turn it was made for, once.
+--   scope: the handle of the client that is bound, or 0.
+create unlogged sequence tenantry.turn;
+create unlogged sequence tenantry.scope minvalue 0 start 0;
+
+-- A handle is a client under one epoch. It is new after every change that sessions bound before must not miss.
+create sequence tenantry.handles;
+
 -- The tombstone of a client that moved away stays, so that a stale route is refused for ever.
 create table tenantry.placement (
     client_id   uuid        primary key,
+    handle      bigint      not null unique default nextval('tenantry.handles'),
     state       text        not null
                 check (state in ('incoming', 'active', 'capturing', 'fenced', 'standby', 'moved')),
     epoch       bigint      not null check (epoch > 0),
@@ -71,26 +82,37 @@ begin
 end
 $$;
 
--- The advisory lock that serves the client: shared by its transactions, exclusive for who moves it.
-create function tenantry.lock_key(p_client uuid) returns bigint
+-- The advisory lock of a handle: shared by the transactions of its client, exclusive for who moves it.
+create function tenantry.lock_key(p_handle bigint) returns bigint
 language sql immutable strict parallel safe
-return pg_catalog.uuid_hash_extended(p_client, 8386654066998440569);
+return pg_catalog.hashint8extended(p_handle, 8386654066998440569);
 
--- The one way to change a placement: it waits for the client's transactions in flight.
-create function tenantry.place(p_client uuid, p_state text, p_epoch bigint) returns void
+-- The one way to change a placement. It waits for the client's transactions in flight, and gives the
+-- client a new handle: whoever is bound to the old one is refused from then on.
+create function tenantry.place(p_client uuid, p_state text, p_epoch bigint, p_suspended boolean default false)
+returns void
 language plpgsql strict
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    v_here tenantry.placement;
 begin
-    perform pg_advisory_xact_lock(tenantry.lock_key(p_client));
-    insert into tenantry.placement as here (client_id, state, epoch)
-    values (p_client, p_state, p_epoch)
-    on conflict (client_id) do update
-        set state = excluded.state, epoch = excluded.epoch, changed_at = now()
-        where here.epoch <= excluded.epoch;
-    if not found then
+    insert into tenantry.placement (client_id, state, epoch, suspended)
+    values (p_client, p_state, p_epoch, p_suspended)
+    on conflict (client_id) do nothing;
+    if found then
+        return;
+    end if;
+    -- The row first: it orders those who change it, and nobody else locks it but snapshots of long standing.
+    select * into v_here from tenantry.placement where client_id = p_client for update;
+    perform pg_advisory_xact_lock(tenantry.lock_key(v_here.handle));
+    if v_here.epoch > p_epoch then
         raise exception 'client % is placed here under a later epoch than %', p_client, p_epoch
             using errcode = 'TN001';
     end if;
+    update tenantry.placement
+    set state = p_state, epoch = p_epoch, suspended = p_suspended,
+        handle = nextval('tenantry.handles'), changed_at = now()
+    where client_id = p_client;
 end
 $$;

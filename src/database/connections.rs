@@ -1,176 +1,245 @@
 #![expect(
     clippy::disallowed_methods,
-    reason = "connects to pool databases, and reclaims connections in tasks of its own"
+    reason = "connects to pool databases, and repairs connections in tasks of its own"
 )]
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use sqlx::{Connection, PgConnection};
 
+use super::admission::{Admission, NotAdmitted, Permit};
+use super::guards::Guards;
 use super::options::ConnectionOptions;
-use super::residue;
-use super::ticket::Backend;
+use super::session::{Open, Scope, Session};
+use super::statistics::{Counters, PoolStatistics};
 use crate::client::ClientId;
 use crate::error::{Error, Result};
 
-/// The connections of this process to one pool database.
+/// The connections of this process to one pool database, each idle one bound to the client it served last.
 ///
-/// Waiters are served in the order they came. A connection is idle only while it is known to be outside any
-/// transaction and free of residue; [`Lease`](super::Lease) keeps that true.
+/// A client gets a connection that is bound to it, where one is idle; else the one that was idle longest,
+/// bound anew; else a new one. Waiters are served in the order they came, each client within its share. A
+/// session is idle only while its state is known; [`Lease`](super::Lease) keeps that true.
 pub(super) struct Connections {
     /// The database, for errors.
     pub(super) label: String,
+    pub(super) counters: Counters,
     connect: PgConnectOptions,
     options: ConnectionOptions,
-    permits: Arc<Semaphore>,
+    admission: Arc<Admission>,
+    /// Longest idle first.
     idle: Mutex<Vec<Idle>>,
+    size: Arc<AtomicUsize>,
+    back_off: Mutex<BackOff>,
     closed: AtomicBool,
-}
-
-/// One connection and what is known of it.
-#[derive(Debug)]
-pub(super) struct Connected {
-    pub(super) conn: PgConnection,
-    pub(super) backend: Backend,
-    born: Instant,
-    /// Whether it served before; a fault of a connection that did may be the fault of its age.
-    pub(super) used: bool,
 }
 
 #[derive(Debug)]
 struct Idle {
-    connected: Connected,
+    session: Session,
     since: Instant,
 }
 
-/// How long rolling back and cleaning a connection may take before it is closed instead.
-const RECLAIM_TIMEOUT: Duration = Duration::from_secs(5);
+/// After a failed connect the next one waits, longer each time.
+#[derive(Debug, Default)]
+struct BackOff {
+    until: Option<Instant>,
+    pause: Duration,
+}
+
+/// What a session needs before it can serve again.
+#[derive(Debug)]
+pub(super) enum Repair {
+    /// Its state is known, and the host's statements may have left something behind.
+    Clean(Arc<Guards>),
+    /// Its state is not known.
+    Reset,
+}
+
+/// How long repairing a connection may take before it is closed instead.
+const REPAIR_TIMEOUT: Duration = Duration::from_secs(5);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Connections {
     pub(super) fn new(label: String, connect: PgConnectOptions, options: ConnectionOptions) -> Self {
         Self {
             label,
+            counters: Counters::default(),
             connect: options.pin(connect),
-            permits: Arc::new(Semaphore::new(options.max_connections as usize)),
+            admission: Arc::new(Admission::new(options.max_connections as usize)),
             options,
             idle: Mutex::default(),
+            size: Arc::default(),
+            back_off: Mutex::default(),
             closed: AtomicBool::new(false),
         }
     }
 
     /// The right to hold one connection; waits in order, up to the acquire timeout.
-    pub(super) async fn permit(&self, client: Option<ClientId>) -> Result<OwnedSemaphorePermit> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed);
-        }
-        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(permit);
-        }
-        let waited = self.options.acquire_timeout;
-        match tokio::time::timeout(waited, Arc::clone(&self.permits).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_closed)) => Err(Error::Closed),
-            Err(_elapsed) => Err(match client {
-                Some(client) => Error::Busy {
-                    client,
-                    what: "a connection to its pool database",
-                    waited,
-                },
-                None => self.unreachable("waiting for a connection", sqlx::Error::PoolTimedOut),
+    pub(super) async fn permit(&self, client: ClientId, share: Option<usize>) -> Result<Permit> {
+        let share = share.unwrap_or_else(|| self.options.client_share());
+        let timeout = self.options.acquire_timeout;
+        match self.admission.admit(client, share, timeout).await {
+            Ok((permit, waited)) => {
+                if waited {
+                    self.counters.waits.count();
+                }
+                Ok(permit)
+            }
+            Err(NotAdmitted::Closed) => Err(Error::Closed),
+            Err(NotAdmitted::TimedOut) => Err(Error::Busy {
+                client,
+                what: "a connection to its pool database",
+                waited: timeout,
             }),
         }
     }
 
-    /// The connection that was used last, if one is idle and young enough.
-    pub(super) fn idle(&self) -> Option<Connected> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+    /// An idle session: one bound to the scope, or the one that was idle longest.
+    pub(super) fn idle(&self, scope: Scope<'_>) -> Option<Session> {
+        let mut idle = self.lock_idle();
         self.close_expired(&mut idle);
-        idle.pop().map(|idle| idle.connected)
+        let at = idle.iter().rposition(|idle| idle.session.is_bound_to(scope));
+        let at = at.or((!idle.is_empty()).then_some(0))?;
+        Some(idle.remove(at).session)
     }
 
-    pub(super) async fn connect(&self) -> Result<Connected> {
-        const STEP: &str = "connecting";
-        let connecting = async {
-            let mut conn = PgConnection::connect_with(&self.connect).await?;
-            let (pid, seconds): (i32, i64) =
-                sqlx::query_as("select pg_backend_pid(), extract(epoch from clock_timestamp())::int8")
-                    .persistent(false)
-                    .fetch_one(&mut conn)
-                    .await?;
-            let clock = (
-                Duration::from_secs(seconds.try_into().unwrap_or_default()),
-                Instant::now(),
-            );
-            Ok(Connected {
-                conn,
-                backend: Backend { pid, clock },
-                born: Instant::now(),
-                used: false,
+    /// A new session, bound to nobody.
+    pub(super) async fn connect(&self) -> Result<Session> {
+        let open = Open::count(&self.size);
+        let session = self
+            .connecting(async {
+                let conn = PgConnection::connect_with(&self.connect).await?;
+                Session::open(conn, open).await
             })
-        };
-        tokio::time::timeout(self.options.connect_timeout, connecting)
-            .await
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-            .map_err(|source| self.unreachable(STEP, source))
+            .await?;
+        self.counters.connects.count();
+        Ok(session)
     }
 
-    /// Takes back a connection that is outside any transaction and clean.
-    pub(super) fn give_back(&self, mut connected: Connected) {
-        connected.used = true;
+    /// A connection for reading catalogues, which never serves a client.
+    pub(super) async fn connect_unbound(&self) -> Result<PgConnection> {
+        self.connecting(PgConnection::connect_with(&self.connect)).await
+    }
+
+    async fn connecting<T>(&self, connect: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+        let pause = self
+            .back_off()
+            .until
+            .map(|until| until.saturating_duration_since(Instant::now()));
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        let connected = tokio::time::timeout(self.options.connect_timeout, connect)
+            .await
+            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+        let mut back_off = self.back_off();
+        match connected {
+            Ok(connected) => {
+                *back_off = BackOff::default();
+                Ok(connected)
+            }
+            Err(source) => {
+                back_off.pause = (back_off.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                back_off.until = Some(Instant::now() + back_off.pause);
+                drop(back_off);
+                Err(self.unreachable("connecting", source))
+            }
+        }
+    }
+
+    /// Takes back a session that is outside any transaction, and whose state is known.
+    pub(super) fn give_back(&self, mut session: Session) {
+        session.used = true;
         if self.closed.load(Ordering::Acquire) {
             return;
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.lock_idle();
         idle.push(Idle {
-            connected,
+            session,
             since: Instant::now(),
         });
         self.close_expired(&mut idle);
     }
 
-    /// Rolls back and cleans a connection of unknown state behind the caller, or closes it. The permit is
-    /// held until that is done, so the bound on connections holds and closing waits for it.
-    pub(super) fn reclaim(
-        self: &Arc<Self>,
-        mut connected: Connected,
-        permit: OwnedSemaphorePermit,
-        clear: bool,
-    ) {
+    /// Makes good a session behind the caller, or closes it. The permit is held until that is done, so the
+    /// bound on connections holds and closing waits for it.
+    pub(super) fn repair(self: &Arc<Self>, mut session: Session, permit: Permit, repair: Repair) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            // Outside a runtime there is nothing to wait with: dropped, the connection closes.
+            // Outside a runtime there is nothing to wait with: the connection closes.
             return;
         };
         let this = Arc::clone(self);
         runtime.spawn(async move {
-            match tokio::time::timeout(RECLAIM_TIMEOUT, roll_back(&mut connected, clear)).await {
-                Ok(Ok(())) => this.give_back(connected),
-                Ok(Err(error)) => {
-                    tracing::debug!(database = this.label, %error, "a connection was closed instead of reclaimed");
+            let repairing = async {
+                match repair {
+                    Repair::Clean(guards) => session.clean(&guards).await,
+                    Repair::Reset => session.reset().await,
                 }
-                Err(_elapsed) => {
-                    tracing::warn!(database = this.label, "a connection was closed: its statement did not end in time");
+            };
+            let failed = match tokio::time::timeout(REPAIR_TIMEOUT, repairing).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_elapsed) => Some("its statement did not end in time".to_owned()),
+            };
+            match failed {
+                None => {
+                    this.counters.repaired.count();
+                    this.give_back(session);
+                }
+                Some(reason) => {
+                    tracing::warn!(
+                        database = this.label,
+                        reason,
+                        "a connection was closed instead of repaired"
+                    );
+                    this.counters.broken.count();
+                    drop(session);
                 }
             }
             drop(permit);
         });
     }
 
-    /// Refuses new leases, closes what is idle and waits until every leased connection is back.
+    /// Refuses new leases, waits until every leased connection is back, and closes them all.
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
-        for Idle { connected, .. } in idle {
+        self.admission.close().await;
+        let idle = std::mem::take(&mut *self.lock_idle());
+        for Idle { session, .. } in idle {
             // The server notices a closed socket as well as a farewell.
-            let _ = tokio::time::timeout(RECLAIM_TIMEOUT, connected.conn.close()).await;
+            let _ = tokio::time::timeout(REPAIR_TIMEOUT, session.conn.close()).await;
         }
-        let all = self.permits.acquire_many(self.options.max_connections).await;
-        self.permits.close();
-        drop(all);
+    }
+
+    pub(super) fn statistics(&self) -> PoolStatistics {
+        let (idle, bound) = {
+            let idle = self.lock_idle();
+            (
+                idle.len(),
+                idle.iter().filter(|idle| idle.session.bound().is_some()).count(),
+            )
+        };
+        let counters = &self.counters;
+        PoolStatistics {
+            size: self.size.load(Ordering::Relaxed),
+            idle,
+            bound,
+            waiting: self.admission.waiting(),
+            hits: counters.hits.get(),
+            binds: counters.binds.get(),
+            waits: counters.waits.get(),
+            connects: counters.connects.get(),
+            repaired: counters.repaired.get(),
+            broken: counters.broken.get(),
+            refused: counters.refused.get(),
+        }
     }
 
     pub(super) fn unreachable(&self, step: &'static str, source: sqlx::Error) -> Error {
@@ -181,13 +250,27 @@ impl Connections {
         }
     }
 
+    /// Above the least number, what was idle or alive for too long.
     fn close_expired(&self, idle: &mut Vec<Idle>) {
-        // Oldest first: the stack is used from its other end.
         let now = Instant::now();
+        let mut keep = self.options.min_connections as usize;
         idle.retain(|idle| {
-            now.duration_since(idle.since) < self.options.idle_timeout
-                && now.duration_since(idle.connected.born) < self.options.max_lifetime
+            let old = now.duration_since(idle.session.born) >= self.options.max_lifetime;
+            let unused = now.duration_since(idle.since) >= self.options.idle_timeout;
+            if old || (unused && keep == 0) {
+                return false;
+            }
+            keep = keep.saturating_sub(1);
+            true
         });
+    }
+
+    fn lock_idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn back_off(&self) -> MutexGuard<'_, BackOff> {
+        self.back_off.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,28 +281,5 @@ impl fmt::Debug for Connections {
             .field("label", &self.label)
             .field("options", &self.options)
             .finish_non_exhaustive()
-    }
-}
-
-/// Ends whatever the connection was in the middle of. The number that comes back shows that replies and
-/// requests are in step again.
-async fn roll_back(connected: &mut Connected, clear: bool) -> sqlx::Result<()> {
-    let expected = connected.backend.pid;
-    let clear = if clear { residue::CLEAR } else { "" };
-    let batch = format!("ROLLBACK; {clear}; SELECT pg_catalog.pg_backend_pid() AS tenantry_pid");
-    let rows = connected
-        .conn
-        .fetch_all(sqlx::raw_sql(AssertSqlSafe(batch)))
-        .await?;
-    let answered = rows
-        .last()
-        .map(|row| row.try_get_unchecked::<String, _>("tenantry_pid"))
-        .transpose()?;
-    if answered.as_deref() == Some(expected.to_string().as_str()) {
-        Ok(())
-    } else {
-        Err(sqlx::Error::Protocol(
-            "replies are out of step with requests".to_owned(),
-        ))
     }
 }

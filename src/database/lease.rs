@@ -1,6 +1,6 @@
 #![expect(
     clippy::disallowed_methods,
-    reason = "begins, scopes and ends the transactions of pool databases"
+    reason = "binds sessions, and begins and ends transactions, of pool databases"
 )]
 
 use std::fmt::Write as _;
@@ -8,88 +8,125 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use sqlx::error::DatabaseError;
-use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, Row};
-use tokio::sync::OwnedSemaphorePermit;
+use sqlx::{AssertSqlSafe, Either, Executor, PgConnection};
 
-use super::connections::{Connected, Connections};
-use super::residue;
+use super::admission::Permit;
+use super::connections::{Connections, Repair};
+use super::guards::Guards;
+use super::session::{Answered, Scope, Session};
 use super::ticket::TicketMint;
 use crate::client::{ClientId, ClientStatus, Epoch};
 use crate::error::{self, Error, Result};
 
-/// Whether a transaction may write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    ReadOnly,
-    ReadWrite,
-}
-
-/// A connection of a pool database inside a transaction that is bound to one client.
+/// A connection of a pool database that is bound to one client.
 ///
-/// There is no lease outside a scope. Dropped in any state, its connection is rolled back and cleaned before
-/// anyone else gets it, or closed.
+/// There is no lease outside a scope. Dropped in any state, its connection is made good before anyone else
+/// gets it, or closed.
 #[derive(Debug)]
 pub(crate) struct Lease {
     // `None` only after the connection was given back.
-    held: Option<(Connected, OwnedSemaphorePermit)>,
+    held: Option<(Session, Permit)>,
     connections: Arc<Connections>,
     client: ClientId,
+    guards: Arc<Guards>,
+    /// The ticket that the transaction was entered with.
     ticket: String,
-    /// Whether statements that the library did not make itself have run.
-    residue: bool,
+    /// Whether the session is outside any transaction and has answered all it was asked.
+    idle: bool,
 }
 
+/// Isolation is said, so that no stored default of a role decides it.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
+
 impl Lease {
-    /// Begins a transaction and binds it to the client, in one message.
+    /// A connection bound to the client, for one statement in autocommit: no round trip where an idle one is
+    /// bound to it, else one.
     ///
     /// # Cancel safety
-    /// Dropped at any point, the connection is reclaimed or closed.
-    pub(super) async fn enter(
+    /// Dropped at any point, the connection is made good or closed.
+    pub(super) async fn bound(
         connections: &Arc<Connections>,
         mint: &TicketMint,
         client: ClientId,
         epoch: Epoch,
-        mode: Mode,
+        guards: &Arc<Guards>,
     ) -> Result<Self> {
-        let permit = connections.permit(Some(client)).await?;
-        let connected = match connections.idle() {
-            Some(connected) => connected,
-            None => connections.connect().await?,
-        };
-        let used = connected.used;
-        let mut lease = Self {
-            held: Some((connected, permit)),
-            connections: Arc::clone(connections),
+        let scope = Scope {
             client,
-            ticket: String::new(),
-            residue: false,
+            epoch,
+            guards,
         };
-        match lease.begin(mint, epoch, mode).await {
-            // Nothing but the begin was sent, so another connection may try. A connection just made is not
-            // likely to be mended by a newer one.
-            Err(failed) if used && error::is_connection_failure(&failed) => {
-                tracing::debug!(database = connections.label, error = %failed, "a dead connection is replaced");
-                lease.replace().await?;
-                lease.begin(mint, epoch, mode).await
-            }
-            answered => answered,
+        let mut lease = Self::take(connections, scope, guards).await?;
+        if lease.session()?.is_bound_to(scope) {
+            connections.counters.hits.count();
+        } else {
+            lease.enter(mint, scope, None).await?;
+            lease.idle = true;
         }
-        .map_err(|source| lease.not_entered(source))
-        .and_then(|status| lease.admitted(&status))?;
         Ok(lease)
     }
 
-    /// The connection, inside the transaction.
+    /// A transaction bound to the client, begun and bound in one message.
+    ///
+    /// # Cancel safety
+    /// Dropped at any point, the connection is made good or closed.
+    pub(super) async fn begin(
+        connections: &Arc<Connections>,
+        mint: &TicketMint,
+        client: ClientId,
+        epoch: Epoch,
+        guards: &Arc<Guards>,
+    ) -> Result<Self> {
+        let scope = Scope {
+            client,
+            epoch,
+            guards,
+        };
+        let mut lease = Self::take(connections, scope, guards).await?;
+        lease.enter(mint, scope, Some(BEGIN)).await?;
+        Ok(lease)
+    }
+
+    /// The connection. Until [`answered`](Self::answered) or the end of the transaction its state counts as
+    /// unknown.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
-        match &mut self.held {
-            Some((connected, _)) => Ok(&mut connected.conn),
-            None => Err(Error::Closed),
-        }
+        self.idle = false;
+        Ok(&mut self.session()?.conn)
+    }
+
+    /// Whether the connection served before.
+    pub(crate) fn is_used(&self) -> bool {
+        self.held.as_ref().is_some_and(|(session, _)| session.used)
+    }
+
+    /// Says that a statement in autocommit was answered, well or not: the session is outside any transaction.
+    pub(crate) fn answered(&mut self) {
+        self.idle = true;
     }
 
     /// Says that statements of the host run on the connection, which can leave something behind.
     pub(crate) fn expect_residue(&mut self) {
-        self.residue = true;
+        if let Some((session, _)) = &mut self.held {
+            session.residue = true;
+        }
+    }
+
+    /// A lease on a new connection bound to the same client, in place of one that turned out dead.
+    pub(super) async fn replaced(mut self, mint: &TicketMint, epoch: Epoch) -> Result<Self> {
+        self.replace().await?;
+        let guards = Arc::clone(&self.guards);
+        self.enter(
+            mint,
+            Scope {
+                client: self.client,
+                epoch,
+                guards: &guards,
+            },
+            None,
+        )
+        .await?;
+        self.idle = true;
+        Ok(self)
     }
 
     /// Commits, in one message with the check that the scope is still the one that was entered.
@@ -97,16 +134,13 @@ impl Lease {
     /// # Cancel safety
     /// Dropped after the message was sent, the transaction may have committed.
     pub(crate) async fn commit(mut self) -> Result<()> {
-        let mut batch = String::with_capacity(400);
+        let mut batch = String::with_capacity(480);
         let _ = write!(batch, "SELECT tenantry.leave('{}'); COMMIT", self.ticket);
-        if self.residue {
-            batch.push_str("; ");
-            batch.push_str(residue::CLEAR);
-        }
+        self.push_clean(&mut batch);
         let client = self.client;
         let mut answers = self.connection()?.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
         // The second statement to be done is COMMIT: what fails after it leaves the work done and the
-        // connection to be reclaimed.
+        // connection to be repaired.
         let mut done = 0;
         let failed = loop {
             match answers.next().await {
@@ -118,7 +152,7 @@ impl Lease {
         };
         drop(answers);
         match failed {
-            None => self.give_back(),
+            None => self.ended(),
             Some(failed) if done >= 2 => {
                 tracing::warn!(%client, error = %failed, "a connection could not be cleaned after a commit");
             }
@@ -136,54 +170,82 @@ impl Lease {
     /// Rolls back and waits for it.
     pub(crate) async fn rollback(mut self) -> Result<()> {
         let client = self.client;
-        let clear = if self.residue { residue::CLEAR } else { "" };
-        let batch = format!("ROLLBACK; {clear}");
+        let mut batch = String::from("ROLLBACK");
+        self.push_clean(&mut batch);
         self.connection()?
             .execute(sqlx::raw_sql(AssertSqlSafe(batch)))
             .await
             .map_err(|source| Error::of_statement(client, "rollback", source))?;
-        self.give_back();
+        self.ended();
         Ok(())
     }
 
-    /// Gives the connection back, clean and outside any transaction.
-    fn give_back(&mut self) {
-        if let Some((connected, permit)) = self.held.take() {
-            self.connections.give_back(connected);
-            drop(permit);
-        }
+    async fn take(connections: &Arc<Connections>, scope: Scope<'_>, guards: &Arc<Guards>) -> Result<Self> {
+        let permit = connections.permit(scope.client, guards.share()).await?;
+        let session = match connections.idle(scope) {
+            Some(session) => session,
+            None => connections.connect().await?,
+        };
+        Ok(Self {
+            held: Some((session, permit)),
+            connections: Arc::clone(connections),
+            client: scope.client,
+            guards: Arc::clone(guards),
+            ticket: String::new(),
+            idle: true,
+        })
     }
 
-    /// `BEGIN` and `enter` in one message; the answer is the kernel's status.
-    async fn begin(&mut self, mint: &TicketMint, epoch: Epoch, mode: Mode) -> sqlx::Result<String> {
-        let Some((connected, _)) = &mut self.held else {
-            return Err(sqlx::Error::PoolClosed);
+    async fn enter(&mut self, mint: &TicketMint, scope: Scope<'_>, begin: Option<&str>) -> Result<()> {
+        self.connections.counters.binds.count();
+        self.idle = false;
+        let used = self.is_used();
+        let mut answered = self.session()?.bind(mint, scope, begin).await;
+        let damaged = match &answered {
+            Err(failed) => error::is_connection_failure(failed),
+            // Its turn is another: host code has spoken to the kernel past the library.
+            Ok((answered, _)) => *answered == Answered::Forged,
         };
-        self.ticket = mint.mint(self.client, epoch, &connected.backend);
-        let mut batch = String::with_capacity(240);
-        let _ = write!(
-            batch,
-            "BEGIN ISOLATION LEVEL READ COMMITTED, {}; SELECT tenantry.enter('{}')",
-            match mode {
-                Mode::ReadOnly => "READ ONLY",
-                Mode::ReadWrite => "READ WRITE",
-            },
-            self.ticket
-        );
-        connected
-            .conn
-            .fetch_one(sqlx::raw_sql(AssertSqlSafe(batch)))
-            .await?
-            .try_get_unchecked(0)
+        // Nothing but the binding was sent, so another connection may try. One just made is not likely to be
+        // bettered by a newer one.
+        if used && damaged {
+            tracing::debug!(database = self.connections.label, "a dead connection is replaced");
+            self.replace().await?;
+            answered = self.session()?.bind(mint, scope, begin).await;
+        }
+        let (answered, ticket) = answered.map_err(|source| self.not_entered(source))?;
+        self.ticket = ticket;
+        self.admitted(answered)
     }
 
     async fn replace(&mut self) -> Result<()> {
-        let Some((dead, permit)) = self.held.take() else {
-            return Err(Error::Closed);
-        };
+        let (dead, permit) = self.held.take().ok_or(Error::Closed)?;
         drop(dead);
+        self.connections.counters.broken.count();
         self.held = Some((self.connections.connect().await?, permit));
         Ok(())
+    }
+
+    fn session(&mut self) -> Result<&mut Session> {
+        self.held
+            .as_mut()
+            .map(|(session, _)| session)
+            .ok_or(Error::Closed)
+    }
+
+    fn push_clean(&self, batch: &mut String) {
+        if self.held.as_ref().is_some_and(|(session, _)| session.residue) {
+            batch.push_str("; ");
+            batch.push_str(&Session::clean_sql(&self.guards));
+        }
+    }
+
+    /// The transaction is over and the session clean.
+    fn ended(&mut self) {
+        if let Some((session, _)) = &mut self.held {
+            session.residue = false;
+        }
+        self.idle = true;
     }
 
     fn not_entered(&self, source: sqlx::Error) -> Error {
@@ -196,20 +258,24 @@ impl Lease {
         }
     }
 
-    fn admitted(&self, status: &str) -> Result<()> {
+    fn admitted(&self, answered: Answered) -> Result<()> {
         let client = self.client;
-        match status {
-            "entered" => Ok(()),
-            "moved" => Err(Error::Moved { client }),
-            "relocating" => Err(Error::Relocating { client }),
-            "suspended" => Err(Error::NotServed {
+        if answered != Answered::Entered {
+            self.connections.counters.refused.count();
+        }
+        match answered {
+            Answered::Entered => Ok(()),
+            Answered::Moved => Err(Error::Moved { client }),
+            Answered::Relocating => Err(Error::Relocating { client }),
+            Answered::Suspended => Err(Error::NotServed {
                 client,
                 status: ClientStatus::Suspended,
             }),
-            other => Err(Error::ScopeRefused {
+            Answered::Forged => Err(Error::ScopeRefused {
                 client,
                 step: "entering",
-                reason: format!("the kernel answered {other:?}; is the scope key of the pool the right one?"),
+                reason: "the kernel does not admit the ticket; is the scope key of the pool the right one?"
+                    .to_owned(),
             }),
         }
     }
@@ -217,8 +283,17 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some((connected, permit)) = self.held.take() {
-            self.connections.reclaim(connected, permit, self.residue);
+        let Some((session, permit)) = self.held.take() else {
+            return;
+        };
+        if !self.idle {
+            self.connections.repair(session, permit, Repair::Reset);
+        } else if session.residue {
+            self.connections
+                .repair(session, permit, Repair::Clean(Arc::clone(&self.guards)));
+        } else {
+            self.connections.give_back(session);
+            drop(permit);
         }
     }
 }

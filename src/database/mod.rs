@@ -1,22 +1,28 @@
 //! Open databases: the connections of pool databases, which are never handed out unscoped, and the pools of
 //! dedicated ones, which pass straight through.
 
+mod admission;
 mod catalogue_cell;
 mod connections;
 mod dedicated;
+mod guards;
 mod lease;
 mod options;
 mod pool_database;
 mod residue;
+mod session;
+mod statistics;
 mod ticket;
 
 use std::sync::Arc;
 
 pub use self::dedicated::DedicatedPool;
 pub(crate) use self::dedicated::{DedicatedDatabase, DedicatedPools};
-pub(crate) use self::lease::{Lease, Mode};
+pub(crate) use self::guards::Guards;
+pub(crate) use self::lease::Lease;
 pub use self::options::ConnectionOptions;
 pub(crate) use self::pool_database::{PoolDatabase, PoolDatabaseOptions};
+pub use self::statistics::PoolStatistics;
 
 /// Where a client's statements go.
 #[derive(Clone, Debug)]

@@ -7,6 +7,8 @@ use sqlx::postgres::PgConnectOptions;
 #[derive(Clone, Debug)]
 pub struct ConnectionOptions {
     pub(super) max_connections: u32,
+    pub(super) min_connections: u32,
+    pub(super) max_client_share: Option<u32>,
     pub(super) acquire_timeout: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) idle_timeout: Duration,
@@ -19,6 +21,8 @@ impl Default for ConnectionOptions {
     fn default() -> Self {
         Self {
             max_connections: 10,
+            min_connections: 0,
+            max_client_share: None,
             acquire_timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(10),
@@ -35,6 +39,26 @@ impl ConnectionOptions {
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = connections.max(1);
         self
+    }
+
+    /// How many connections stay open though they are idle. Defaults to 0.
+    #[must_use]
+    pub fn min_connections(mut self, connections: u32) -> Self {
+        self.min_connections = connections;
+        self
+    }
+
+    /// How many connections one client uses at once at most, unless the limit `max_connections` of its plan
+    /// says another number; zero counts as one. Defaults to all but one.
+    #[must_use]
+    pub fn max_client_share(mut self, connections: u32) -> Self {
+        self.max_client_share = Some(connections.max(1));
+        self
+    }
+
+    pub(super) fn client_share(&self) -> usize {
+        self.max_client_share
+            .unwrap_or_else(|| self.max_connections.saturating_sub(1).max(1)) as usize
     }
 
     /// How long a statement or transaction waits for a connection. Defaults to 30 seconds.

@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 
 use super::catalogue_cell::CatalogueCell;
 use super::connections::Connections;
-use super::lease::{Lease, Mode};
+use super::guards::Guards;
+use super::lease::Lease;
 use super::options::ConnectionOptions;
+use super::statistics::PoolStatistics;
 use super::ticket::TicketMint;
 use crate::client::{ClientId, Epoch, PoolId};
 use crate::error::Result;
@@ -40,13 +43,9 @@ impl PoolDatabase {
     ) -> Result<Self> {
         let label = format!("pool database {name} ({id})");
         let connections = Arc::new(Connections::new(label, connect, options.connections));
-        let _permit = connections.permit(None).await?;
-        let mut connected = connections.connect().await?;
-        check_pool(&mut connected.conn, &connections.label, options.strictness).await?;
-        let catalogue = Catalogue::load(&mut connected.conn)
-            .await
-            .map_err(|source| connections.unreachable("reading its catalogue", source))?;
-        connections.give_back(connected);
+        let mut conn = connections.connect_unbound().await?;
+        check_pool(&mut conn, &connections.label, options.strictness).await?;
+        let catalogue = load(&connections, conn).await?;
         tracing::info!(database = connections.label, "a pool database was opened");
         Ok(Self {
             connections,
@@ -55,9 +54,23 @@ impl PoolDatabase {
         })
     }
 
+    /// A connection bound to the client, for one statement in autocommit.
+    pub(crate) async fn bound(&self, client: ClientId, epoch: Epoch, guards: &Arc<Guards>) -> Result<Lease> {
+        Lease::bound(&self.connections, &self.mint, client, epoch, guards).await
+    }
+
+    /// The same on a new connection, in place of one that turned out dead.
+    pub(crate) async fn bound_anew(&self, dead: Lease, epoch: Epoch) -> Result<Lease> {
+        dead.replaced(&self.mint, epoch).await
+    }
+
     /// A transaction bound to the client.
-    pub(crate) async fn enter(&self, client: ClientId, epoch: Epoch, mode: Mode) -> Result<Lease> {
-        Lease::enter(&self.connections, &self.mint, client, epoch, mode).await
+    pub(crate) async fn begin(&self, client: ClientId, epoch: Epoch, guards: &Arc<Guards>) -> Result<Lease> {
+        Lease::begin(&self.connections, &self.mint, client, epoch, guards).await
+    }
+
+    pub(crate) fn statistics(&self) -> PoolStatistics {
+        self.connections.statistics()
     }
 
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
@@ -67,19 +80,20 @@ impl PoolDatabase {
     /// Reads the catalogue again after a name was not found; says whether it did.
     pub(crate) async fn refresh_catalogue(&self) -> Result<bool> {
         self.catalogue
-            .refresh(|| async {
-                let _permit = self.connections.permit(None).await?;
-                let mut connected = self.connections.connect().await?;
-                let catalogue = Catalogue::load(&mut connected.conn)
-                    .await
-                    .map_err(|source| self.connections.unreachable("reading its catalogue", source))?;
-                self.connections.give_back(connected);
-                Ok(catalogue)
-            })
+            .refresh(|| async { load(&self.connections, self.connections.connect_unbound().await?).await })
             .await
     }
 
     pub(crate) async fn close(&self) {
         self.connections.close().await;
     }
+}
+
+async fn load(connections: &Connections, mut conn: PgConnection) -> Result<Catalogue> {
+    let catalogue = Catalogue::load(&mut conn)
+        .await
+        .map_err(|source| connections.unreachable("reading its catalogue", source))?;
+    // The server notices a closed socket as well as a farewell.
+    let _ = conn.close().await;
+    Ok(catalogue)
 }

@@ -1,5 +1,5 @@
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
@@ -10,33 +10,32 @@ use crate::secret::ScopeKey;
 
 /// Makes the tickets that a pool database's kernel admits.
 ///
-/// A ticket is 144 hexadecimal digits: key id (8), client (32), epoch (16), backend pid (8), the last second
-/// since 1970 in which its transaction may begin (16) and HMAC-SHA256 of the 80 digits before it (64).
+/// A ticket is 160 hexadecimal digits: key id (8), client (32), epoch (16), backend pid (8), turn (16), the last second
+/// since 1970 in which its transaction may begin (16) and HMAC-SHA256 of the 96 digits before it (64).
 /// `tenantry.read_ticket` in `migrations/pool` is its reader.
 pub(super) struct TicketMint {
     key_id: i32,
-    /// Keyed once; a ticket costs two blocks.
+    /// Keyed once; a ticket costs two blocks more than its text.
     mac: Hmac<Sha256>,
 }
 
-/// The server process behind a connection: its tickets are of no use to another.
-#[derive(Debug)]
-pub(super) struct Backend {
+/// What a ticket is good for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Admits {
+    pub(super) client: ClientId,
+    pub(super) epoch: Epoch,
+    /// The one backend and turn, or zeros: any, behind a pooler.
     pub(super) pid: i32,
-    /// The server's clock when it was asked, as time since 1970, and when that was. The clocks of two
-    /// machines differ; the passing of time does not.
-    pub(super) clock: (Duration, Instant),
-}
-
-impl Backend {
-    fn now(&self) -> Duration {
-        let (then, asked) = self.clock;
-        then + asked.elapsed()
-    }
+    pub(super) turn: i64,
+    /// The server's clock now, as time since 1970.
+    pub(super) now: Duration,
 }
 
 /// How long a message may take to the server, waits for its attention included.
 const BEGINS_WITHIN: Duration = Duration::from_secs(30);
+
+/// The same where the ticket is bound to no backend.
+const BEGINS_WITHIN_POOLED: Duration = Duration::from_secs(5);
 
 impl std::fmt::Debug for TicketMint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -55,22 +54,25 @@ impl TicketMint {
         Self { key_id: key.id, mac }
     }
 
-    /// A ticket for the client on that backend, for a transaction that begins at once.
-    pub(super) fn mint(&self, client: ClientId, epoch: Epoch, backend: &Backend) -> String {
-        self.mint_until(
+    pub(super) fn mint(&self, admits: Admits) -> String {
+        let Admits {
             client,
             epoch,
-            backend.pid,
-            (backend.now() + BEGINS_WITHIN).as_secs(),
-        )
-    }
-
-    fn mint_until(&self, client: ClientId, epoch: Epoch, pid: i32, expires: u64) -> String {
-        let mut ticket = String::with_capacity(144);
+            pid,
+            turn,
+            now,
+        } = admits;
+        let within = if pid == 0 {
+            BEGINS_WITHIN_POOLED
+        } else {
+            BEGINS_WITHIN
+        };
+        let expires = (now + within).as_secs();
+        let mut ticket = String::with_capacity(160);
         // Writing to a String cannot fail.
         let _ = write!(
             ticket,
-            "{:08x}{}{epoch:016x}{pid:08x}{expires:016x}",
+            "{:08x}{}{epoch:016x}{pid:08x}{turn:016x}{expires:016x}",
             self.key_id,
             client.as_uuid().simple()
         );
@@ -94,16 +96,24 @@ mod tests {
             key: SecretBox::new(Box::new([0x0b; 32])),
         });
         let client = ClientId::from(Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff));
-        let ticket = mint.mint_until(client, 2, 4242, 0x6000_0000);
-        assert_eq!(ticket.len(), 144);
+        let admits = Admits {
+            client,
+            epoch: 2,
+            pid: 4242,
+            turn: 7,
+            now: Duration::from_secs(0x6000_0000 - 30),
+        };
+        let ticket = mint.mint(admits);
+        assert_eq!(ticket.len(), 160);
         assert_eq!(
-            &ticket[..80],
+            &ticket[..96],
             "00000001\
              00112233445566778899aabbccddeeff\
              0000000000000002\
              00001092\
+             0000000000000007\
              0000000060000000"
         );
-        assert_ne!(ticket[80..], mint.mint_until(client, 3, 4242, 0x6000_0000)[80..]);
+        assert_ne!(ticket[96..], mint.mint(Admits { turn: 8, ..admits })[96..]);
     }
 }

@@ -6,8 +6,8 @@ use sqlx::postgres::{PgQueryResult, PgRow};
 
 use super::arguments::Arguments;
 use super::bind::Bind;
-use super::run::{Answer, On, Statement, decode, rendered};
-use crate::database::Mode;
+use super::run::{Answer, On, Spelt, Statement, decode};
+use crate::client::ClientId;
 use crate::error::{Error, Result};
 use crate::schema::{CLIENT_PARAMETER, Catalogue, Function, nearest_name};
 use crate::tenant::{TenantDb, TenantTx};
@@ -131,28 +131,50 @@ impl<'t> Rpc<'t> {
 
     async fn send<A: Answer>(&mut self) -> Result<A> {
         self.arguments.take_error()?;
-        let db = self.on.db();
-        let scoped = db.is_scoped();
-        let this = &*self;
-        let (sql, mode) = rendered(db, |catalogue| this.render(catalogue, scoped)).await?;
-        let statement = Statement {
-            sql,
-            arguments: self.arguments.take(),
-            step: self.step(),
-            mode,
-            residue: true,
+        let arguments = self.arguments.take();
+        let step = self.step();
+        let Self {
+            on,
+            function,
+            given,
+            arguments: kept,
+        } = self;
+        let call = Call {
+            client: kept.client(),
+            function,
+            given,
         };
-        statement.run(&mut self.on).await
+        let spell = |catalogue: &Catalogue, scoped: bool| call.spell(catalogue, scoped);
+        Statement {
+            spell,
+            arguments,
+            step,
+        }
+        .run(on)
+        .await
     }
 
-    fn render(&self, catalogue: &Catalogue, scoped: bool) -> Result<(String, Mode)> {
+    fn step(&self) -> String {
+        format!("call {}", self.function)
+    }
+}
+
+/// What a call is spelt from.
+struct Call<'a, 't> {
+    client: ClientId,
+    function: &'a str,
+    given: &'a [(Cow<'t, str>, usize)],
+}
+
+impl Call<'_, '_> {
+    fn spell(&self, catalogue: &Catalogue, scoped: bool) -> Result<Spelt> {
         let function = self.chosen(catalogue)?;
         if scoped && function.security_definer {
-            let client = self.arguments.client();
+            let client = self.client;
             let reason = "it runs with its owner's rights, past row-level security";
             return Err(Error::StatementRefused {
                 client,
-                what: self.step(),
+                what: format!("call {}", self.function),
                 reason,
             });
         }
@@ -166,7 +188,7 @@ impl<'t> Rpc<'t> {
             sql.push_str("p_client_id => $1");
             joint = ", ";
         }
-        for (name, at) in &self.given {
+        for (name, at) in self.given {
             let Some(parameter) = function.parameter(name) else {
                 continue;
             };
@@ -175,26 +197,23 @@ impl<'t> Rpc<'t> {
             joint = ", ";
         }
         sql.push(')');
-        Ok((
+        Ok(Spelt {
             sql,
-            if function.writes {
-                Mode::ReadWrite
-            } else {
-                Mode::ReadOnly
-            },
-        ))
+            writes: function.writes,
+            residue: true,
+        })
     }
 
     /// The one function of that name that takes what was given.
     fn chosen<'c>(&self, catalogue: &'c Catalogue) -> Result<&'c Function> {
-        let named = catalogue.functions(&self.function);
+        let named = catalogue.functions(self.function);
         let mut fitting = named.iter().filter(|function| self.fits(function));
-        let client = self.arguments.client();
+        let client = self.client;
         match (fitting.next(), fitting.next()) {
             (Some(function), None) => Ok(function),
             (Some(_), Some(_)) => Err(Error::StatementRefused {
                 client,
-                what: self.step(),
+                what: format!("call {}", self.function),
                 reason: "several functions of that name take these arguments",
             }),
             (None, _) => {
@@ -204,7 +223,7 @@ impl<'t> Rpc<'t> {
                     function: format!("{}({})", self.function, given.join(", ")),
                     nearest_name: match named.first() {
                         Some(function) => Some(format!("{}({})", self.function, function.parameter_names())),
-                        None => nearest_name(&self.function, catalogue.function_names()),
+                        None => nearest_name(self.function, catalogue.function_names()),
                     },
                 })
             }
@@ -218,10 +237,6 @@ impl<'t> Rpc<'t> {
             .iter()
             .all(|(name, _)| function.parameter(name).is_some())
             && function.required_parameters().all(given)
-    }
-
-    fn step(&self) -> String {
-        format!("call {}", self.function)
     }
 }
 

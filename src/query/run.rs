@@ -8,14 +8,15 @@ use std::fmt;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection};
 
+use super::render::render;
 use super::tenant_query::TenantQuery;
 use super::verb::sealed::Verb;
 use super::verb::{Select, Writes};
 use crate::client::ClientId;
-use crate::database::{Database, Mode};
-use crate::error::{Error, Result};
+use crate::database::{Database, PoolDatabase};
+use crate::error::{self, Error, Result};
 use crate::schema::Catalogue;
-use crate::tenant::{TenantDb, TenantTx};
+use crate::tenant::{Tenant, TenantDb, TenantTx};
 
 /// Where a statement runs: by itself, or inside a transaction.
 pub(super) enum On<'t> {
@@ -32,15 +33,22 @@ impl On<'_> {
     }
 }
 
-/// A statement with its values, ready to be sent.
-pub(super) struct Statement {
+/// A statement as one database spells it.
+pub(super) struct Spelt {
     pub(super) sql: String,
+    /// Whether it changes rows.
+    pub(super) writes: bool,
+    /// Whether it runs code of the host's.
+    pub(super) residue: bool,
+}
+
+/// A statement with its values, to be spelt and sent.
+pub(super) struct Statement<R> {
+    /// Spells it from a catalogue, scoped or not.
+    pub(super) spell: R,
     pub(super) arguments: PgArguments,
     /// What it does, for errors.
     pub(super) step: String,
-    pub(super) mode: Mode,
-    /// Whether it runs code of the host's.
-    pub(super) residue: bool,
 }
 
 /// How the answer is read.
@@ -73,76 +81,87 @@ impl Answer for PgQueryResult {
     }
 }
 
-impl Statement {
-    /// Sends the statement where it belongs: into the transaction, into one of its own on a pool database,
-    /// or straight to the dedicated database.
+impl<R: Fn(&Catalogue, bool) -> Result<Spelt> + Send + Sync> Statement<R> {
+    /// Sends the statement where it belongs: into the transaction, or in autocommit on a bound connection of
+    /// the pool database, or straight to the dedicated one. A route that turns out stale is resolved anew
+    /// and followed once: the kernel's refusal says that nothing was done.
     pub(super) async fn run<A: Answer>(self, on: &mut On<'_>) -> Result<A> {
-        let client = on.db().id();
-        let Self {
-            sql,
-            arguments,
-            step,
-            mode,
-            residue,
-        } = self;
         match on {
             On::Tx(tx) => {
-                if residue {
+                let client = tx.db().id();
+                let spelt = self.spelt(tx.db()).await?;
+                if spelt.residue {
                     tx.expect_residue();
                 }
-                A::read(tx.connection()?, sql, arguments)
+                A::read(tx.connection()?, spelt.sql, self.arguments)
                     .await
-                    .map_err(|source| Error::of_statement(client, step, source))
+                    .map_err(|source| Error::of_statement(client, self.step, source))
             }
-            On::Db(db) => match &db.tenant.database {
-                Database::Pool(pool) => {
-                    let epoch = db.tenant.record.epoch;
-                    let result = async {
-                        let mut lease = pool.enter(client, epoch, mode).await?;
-                        if residue {
-                            lease.expect_residue();
-                        }
-                        let answer = A::read(lease.connection()?, sql, arguments)
-                            .await
-                            .map_err(|source| Error::of_statement(client, step, source))?;
-                        match mode {
-                            Mode::ReadWrite => lease.commit().await?,
-                            // Nothing was written, so the rollback goes on behind the caller.
-                            Mode::ReadOnly => drop(lease),
-                        }
-                        Ok(answer)
-                    };
-                    let result = result.await;
-                    db.check(result).await
+            On::Db(db) => {
+                let answer = self.send(db).await;
+                match db.rerouted(answer.as_ref().err()).await? {
+                    Some(there) => self.send(&there).await,
+                    None => answer,
                 }
-                Database::Dedicated(database) => {
-                    let pool = database.pool().await?;
-                    let mut conn = pool
-                        .acquire()
-                        .await
-                        .map_err(|source| Error::of_statement(client, step.clone(), source))?;
-                    A::read(&mut conn, sql, arguments)
-                        .await
-                        .map_err(|source| Error::of_statement(client, step, source))
-                }
-            },
+            }
         }
     }
-}
 
-/// Renders with the catalogue, and once more with a fresh one where a name was not found.
-pub(super) async fn rendered<T: Send>(
-    db: &TenantDb,
-    render: impl Fn(&Catalogue) -> Result<T> + Send + Sync,
-) -> Result<T> {
-    let first = render(&*db.catalogue().await?);
-    match first {
-        Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. } | Error::UnknownFunction { .. })
-            if db.refresh_catalogue().await? =>
-        {
-            render(&*db.catalogue().await?)
+    async fn send<A: Answer>(&self, db: &TenantDb) -> Result<A> {
+        let spelt = self.spelt(db).await?;
+        match &db.tenant.database {
+            Database::Pool(pool) => self.send_bound(spelt, &db.tenant, pool).await,
+            Database::Dedicated(database) => {
+                let failed = |source| Error::of_statement(db.id(), self.step.as_str(), source);
+                let pool = database.pool().await?;
+                let mut conn = pool.acquire().await.map_err(failed)?;
+                A::read(&mut conn, spelt.sql, self.arguments.clone())
+                    .await
+                    .map_err(failed)
+            }
         }
-        first => first,
+    }
+
+    async fn send_bound<A: Answer>(&self, spelt: Spelt, tenant: &Tenant, pool: &PoolDatabase) -> Result<A> {
+        let Tenant { record, guards, .. } = tenant;
+        let mut lease = pool.bound(record.id, record.epoch, guards).await?;
+        loop {
+            if spelt.residue {
+                lease.expect_residue();
+            }
+            let used = lease.is_used();
+            let answer = A::read(lease.connection()?, spelt.sql.clone(), self.arguments.clone()).await;
+            match answer {
+                Ok(answer) => {
+                    lease.answered();
+                    return Ok(answer);
+                }
+                Err(failed) if !error::is_connection_failure(&failed) => {
+                    lease.answered();
+                    return Err(Error::of_statement(record.id, self.step.as_str(), failed));
+                }
+                // A connection that died of old age. A write is sent again only where it never left.
+                Err(failed) if used && (!spelt.writes || error::was_never_sent(&failed)) => {
+                    tracing::debug!(client = %record.id, error = %failed, "a dead connection is replaced");
+                    lease = pool.bound_anew(lease, record.epoch).await?;
+                }
+                Err(failed) => return Err(Error::of_statement(record.id, self.step.as_str(), failed)),
+            }
+        }
+    }
+
+    /// Spells with the catalogue, and once more with a fresh one where a name was not found.
+    async fn spelt(&self, db: &TenantDb) -> Result<Spelt> {
+        let scoped = db.is_scoped();
+        let first = (self.spell)(&*db.catalogue().await?, scoped);
+        match first {
+            Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. } | Error::UnknownFunction { .. })
+                if db.refresh_catalogue().await? =>
+            {
+                (self.spell)(&*db.catalogue().await?, scoped)
+            }
+            first => first,
+        }
     }
 }
 
@@ -153,22 +172,31 @@ pub(super) fn decode<T: for<'r> FromRow<'r, PgRow>>(client: ClientId, step: &str
 impl<V: Verb + Sync> TenantQuery<'_, V> {
     async fn send<A: Answer>(&mut self, rows: bool) -> Result<A> {
         self.arguments.take_error()?;
-        let db = self.on.db();
-        let scoped = db.is_scoped();
-        let this = &*self;
-        let sql = rendered(db, |catalogue| this.render(catalogue, scoped, rows)).await?;
-        let statement = Statement {
-            sql,
-            arguments: self.arguments.take(),
-            step: self.step(),
-            mode: if V::WRITES {
-                Mode::ReadWrite
-            } else {
-                Mode::ReadOnly
-            },
-            residue: false,
+        let arguments = self.arguments.take();
+        let step = self.step();
+        let Self {
+            on,
+            table,
+            verb,
+            filters,
+            arguments: kept,
+        } = self;
+        let client = kept.client();
+        let spell = |catalogue: &Catalogue, scoped: bool| {
+            let sql = render(verb, client, table, filters, catalogue, scoped, rows)?;
+            Ok(Spelt {
+                sql,
+                writes: V::WRITES,
+                residue: false,
+            })
         };
-        statement.run(&mut self.on).await
+        Statement {
+            spell,
+            arguments,
+            step,
+        }
+        .run(on)
+        .await
     }
 
     fn step(&self) -> String {

@@ -3,6 +3,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use async_trait::async_trait;
 use futures_util::future::join_all;
 use moka::future::Cache;
 use secrecy::{ExposeSecret, SecretString};
@@ -11,12 +12,14 @@ use sqlx::postgres::PgConnectOptions;
 use super::options::ManagerOptions;
 use super::routes::Routes;
 use crate::client::{ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
-use crate::database::{Database, DedicatedDatabase, DedicatedPools, PoolDatabase, PoolDatabaseOptions};
+use crate::database::{
+    Database, DedicatedDatabase, DedicatedPools, Guards, PoolDatabase, PoolDatabaseOptions,
+};
 use crate::directory::{Directory, PlatformDirectory, column, of_client, of_pool};
 use crate::error::{Error, Result};
 use crate::schema::Strictness;
 use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
-use crate::tenant::{Forget, Tenant, TenantDb};
+use crate::tenant::{Router, Tenant, TenantDb};
 
 /// Routes each client to its database. One per process; cheap to clone.
 ///
@@ -44,7 +47,8 @@ struct Inner {
     platform: Option<PlatformDirectory>,
     keyring: Keyring,
     pool_options: PoolDatabaseOptions,
-    routes: Arc<Routes>,
+    routes: Routes,
+    this: Weak<Self>,
     pools: Cache<PoolId, Arc<PoolDatabase>>,
     dedicated: Arc<DedicatedPools>,
     closed: AtomicBool,
@@ -75,7 +79,7 @@ impl ClientConnectionManager {
             options.dedicated_wait,
             options.dedicated_pool,
         );
-        let inner = Inner {
+        let inner = Arc::new_cyclic(|this| Inner {
             directory,
             platform,
             keyring: options.keyring,
@@ -85,15 +89,14 @@ impl ClientConnectionManager {
                     known_leaks: options.known_leaks,
                 },
             },
-            routes: Arc::new(Routes::new(options.max_cached_clients, options.record_ttl)),
+            routes: Routes::new(options.max_cached_clients, options.record_ttl),
+            this: this.clone(),
             // As many as there are pool databases: no bound of its own.
             pools: Cache::builder().build(),
             dedicated: Arc::new(dedicated),
             closed: AtomicBool::new(false),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        });
+        Self { inner }
     }
 
     /// The scoped handle on a client's data.
@@ -166,12 +169,13 @@ impl Inner {
             Placement::Pool(pool) => Database::Pool(self.pool(pool).await?),
             Placement::Dedicated => Database::Dedicated(self.dedicated(&record)?),
         };
-        let routes: Arc<dyn Forget> = Arc::clone(&self.routes) as _;
-        let routes: Weak<dyn Forget> = Arc::downgrade(&routes);
+        let guards = Arc::new(Guards::of(&record.limits));
+        let router: Weak<dyn Router> = self.this.clone();
         Ok(Arc::new(Tenant {
             record,
             database,
-            routes,
+            guards,
+            router,
         }))
     }
 
@@ -225,6 +229,27 @@ impl Inner {
             what: for_.column.to_owned(),
             source,
         })
+    }
+}
+
+#[async_trait]
+impl Router for Inner {
+    async fn forget(&self, client: &ClientRecord) {
+        self.routes.forget(client).await;
+    }
+
+    async fn resolve_anew(&self, client: &ClientRecord) -> Result<Arc<Tenant>> {
+        self.routes.forget(client).await;
+        let client = ClientRef::Id(client.id);
+        self.routes
+            .get_or_resolve(client.clone(), Box::pin(self.resolve(&client)))
+            .await
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
     }
 }
 

@@ -1,12 +1,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use moka::future::Cache;
 
 use crate::client::{ClientRecord, ClientRef};
 use crate::error::{Error, Result};
-use crate::tenant::{Forget, Tenant};
+use crate::tenant::Tenant;
 
 /// The routes that were resolved, by each name that a client was asked for by.
 #[derive(Debug)]
@@ -36,11 +35,8 @@ impl Routes {
     pub(super) async fn get(&self, client: &ClientRef) -> Option<Arc<Tenant>> {
         self.cache.get(client).await
     }
-}
 
-#[async_trait]
-impl Forget for Routes {
-    async fn forget(&self, client: &ClientRecord) {
+    pub(super) async fn forget(&self, client: &ClientRecord) {
         let names = [
             Some(ClientRef::from(client.id)),
             Some(ClientRef::from(client.slug.clone())),
