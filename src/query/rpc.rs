@@ -131,10 +131,9 @@ impl<'t> Rpc<'t> {
 
     async fn send<A: Answer>(&mut self) -> Result<A> {
         self.arguments.take_error()?;
-        let db = self.on.db();
-        let scoped = db.is_scoped();
+        let scoped = self.on.db().is_scoped();
         let this = &*self;
-        let (sql, mode) = rendered(db, |catalogue| this.render(catalogue, scoped)).await?;
+        let (sql, mode) = rendered(&this.on, |catalogue| this.render(catalogue, scoped)).await?;
         let statement = Statement {
             sql,
             arguments: self.arguments.take(),

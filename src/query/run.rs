@@ -4,6 +4,7 @@
 )]
 
 use std::fmt;
+use std::sync::Arc;
 
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection};
@@ -12,7 +13,7 @@ use super::tenant_query::TenantQuery;
 use super::verb::sealed::Verb;
 use super::verb::{Select, Writes};
 use crate::client::ClientId;
-use crate::database::{Database, Mode};
+use crate::database::{Database, DedicatedPool, Mode};
 use crate::error::{Error, Result};
 use crate::schema::Catalogue;
 use crate::tenant::{TenantDb, TenantTx};
@@ -28,6 +29,29 @@ impl On<'_> {
         match self {
             Self::Db(db) => db,
             Self::Tx(tx) => tx.db(),
+        }
+    }
+
+    async fn catalogue(&self) -> Result<Arc<Catalogue>> {
+        match self.held() {
+            Some(pool) => Ok(pool.catalogue()),
+            None => self.db().catalogue().await,
+        }
+    }
+
+    /// Reads the catalogue again after a name was not found; says whether it did.
+    async fn refresh_catalogue(&self) -> Result<bool> {
+        match self.held() {
+            Some(pool) => pool.refresh_catalogue(self.db().id()).await,
+            None => self.db().refresh_catalogue().await,
+        }
+    }
+
+    /// The pool that a transaction has already: the manager may be closing, and not give another.
+    fn held(&self) -> Option<&DedicatedPool> {
+        match self {
+            Self::Db(_) => None,
+            Self::Tx(tx) => tx.dedicated_pool(),
         }
     }
 }
@@ -90,9 +114,11 @@ impl Statement {
                 if residue {
                     tx.expect_residue();
                 }
-                A::read(tx.connection()?, sql, arguments)
+                let db = tx.db().clone();
+                let result = A::read(tx.connection()?, sql, arguments)
                     .await
-                    .map_err(|source| Error::of_statement(client, step, source))
+                    .map_err(|source| Error::of_statement(client, step, source));
+                db.check(result).await
             }
             On::Db(db) => match &db.tenant.database {
                 Database::Pool(pool) => {
@@ -132,15 +158,15 @@ impl Statement {
 
 /// Renders with the catalogue, and once more with a fresh one where a name was not found.
 pub(super) async fn rendered<T: Send>(
-    db: &TenantDb,
+    on: &On<'_>,
     render: impl Fn(&Catalogue) -> Result<T> + Send + Sync,
 ) -> Result<T> {
-    let first = render(&*db.catalogue().await?);
+    let first = render(&*on.catalogue().await?);
     match first {
         Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. } | Error::UnknownFunction { .. })
-            if db.refresh_catalogue().await? =>
+            if on.refresh_catalogue().await? =>
         {
-            render(&*db.catalogue().await?)
+            render(&*on.catalogue().await?)
         }
         first => first,
     }
@@ -153,10 +179,9 @@ pub(super) fn decode<T: for<'r> FromRow<'r, PgRow>>(client: ClientId, step: &str
 impl<V: Verb + Sync> TenantQuery<'_, V> {
     async fn send<A: Answer>(&mut self, rows: bool) -> Result<A> {
         self.arguments.take_error()?;
-        let db = self.on.db();
-        let scoped = db.is_scoped();
+        let scoped = self.on.db().is_scoped();
         let this = &*self;
-        let sql = rendered(db, |catalogue| this.render(catalogue, scoped, rows)).await?;
+        let sql = rendered(&this.on, |catalogue| this.render(catalogue, scoped, rows)).await?;
         let statement = Statement {
             sql,
             arguments: self.arguments.take(),

@@ -144,6 +144,14 @@ impl TenantTx {
         }
     }
 
+    /// The pool of the dedicated database that it is on, which it keeps open.
+    pub(crate) fn dedicated_pool(&self) -> Option<&DedicatedPool> {
+        match &self.conn {
+            Conn::Scoped(_) => None,
+            Conn::Straight(straight) => Some(&straight.pool),
+        }
+    }
+
     pub(crate) fn db(&self) -> &TenantDb {
         &self.db
     }
