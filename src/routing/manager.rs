@@ -3,7 +3,7 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use moka::future::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
@@ -139,8 +139,12 @@ impl ClientConnectionManager {
     pub async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
         let pools: Vec<_> = self.inner.pools.iter().map(|(_, pool)| pool).collect();
-        join_all(pools.iter().map(|pool| pool.close())).await;
-        self.inner.dedicated.close().await;
+        // At once: a transaction in flight on the one keeps none of the others open to new work.
+        join(
+            join_all(pools.iter().map(|pool| pool.close())),
+            self.inner.dedicated.close(),
+        )
+        .await;
         if let Some(platform) = &self.inner.platform {
             platform.close().await;
         }
