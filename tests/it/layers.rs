@@ -1,5 +1,8 @@
 //! The folders of the crate import one way.
-#![expect(clippy::unwrap_used, reason = "the functions that the tests share panic like tests")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that the tests share panic like tests"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -51,7 +54,9 @@ fn imported(code: &str) -> Vec<String> {
         let group = rest.strip_prefix('{').map(|rest| rest.split('}').next().unwrap());
         for path in group.unwrap_or(rest).split(',') {
             let path = path.trim_start();
-            let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(path.len());
+            let end = path
+                .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .unwrap_or(path.len());
             if end > 0 {
                 names.push(path[..end].to_owned());
             }
@@ -111,6 +116,7 @@ fn imports_go_one_way() {
 
 #[test]
 fn imports_are_seen_wherever_they_stand() {
-    let code = "use crate::query::Rpc;\nuse crate::{ClientId, tenant::TenantDb};\nfn f() -> crate::Result<()> {}";
+    let code =
+        "use crate::query::Rpc;\nuse crate::{ClientId, tenant::TenantDb};\nfn f() -> crate::Result<()> {}";
     assert_eq!(imported(code), ["query", "ClientId", "tenant", "Result"]);
 }

@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretBox, SecretString};
 use sqlx::PgConnection;
 use tenantry::testing::Fixture;
 use tenantry::{
-    ClientId, ClientRef, ClientStatus, Directory as _, Error, ErrorKind, Hosting, Keyring, ManagerOptions, NewClient,
-    NewPool, Placement, PlatformDirectory, SecretError,
+    ClientId, ClientRef, ClientStatus, Directory as _, Error, ErrorKind, Hosting, Keyring, ManagerOptions,
+    NewClient, NewPool, Placement, PlatformDirectory, SecretError,
 };
 use uuid::Uuid;
 
@@ -135,13 +135,21 @@ const PLACEMENT: &[Attack] = &[
         "23503",
         "clients_tier_fkey",
     ),
-    ("update platform.clients set tier = 'emperor' where slug = 'a'", "23503", "clients_tier_fkey"),
+    (
+        "update platform.clients set tier = 'emperor' where slug = 'a'",
+        "23503",
+        "clients_tier_fkey",
+    ),
     (
         "update platform.tiers set hosting = 'dedicated' where name = 'adventurer'",
         "23514",
         "tiers_hosting_in_use",
     ),
-    ("delete from platform.tiers where name = 'adventurer'", "23503", "clients_tier_fkey"),
+    (
+        "delete from platform.tiers where name = 'adventurer'",
+        "23503",
+        "clients_tier_fkey",
+    ),
 ];
 
 const VALUES: &[Attack] = &[
@@ -150,11 +158,31 @@ const VALUES: &[Attack] = &[
         "23514",
         "tiers_limits_valid",
     ),
-    ("update platform.tiers set limits = '[1]'", "23514", "tiers_limits_valid"),
-    ("update platform.tiers set limits = '{\"a\": 1.5}'", "23514", "tiers_limits_valid"),
-    ("update platform.tiers set features = '{\"a\": 1}'", "23514", "tiers_features_valid"),
-    ("update platform.tiers set hosting = 'schema'", "23514", "tiers_hosting_known"),
-    ("insert into platform.tiers (name, hosting) values ('Gold', 'shared')", "23514", "tiers_name_format"),
+    (
+        "update platform.tiers set limits = '[1]'",
+        "23514",
+        "tiers_limits_valid",
+    ),
+    (
+        "update platform.tiers set limits = '{\"a\": 1.5}'",
+        "23514",
+        "tiers_limits_valid",
+    ),
+    (
+        "update platform.tiers set features = '{\"a\": 1}'",
+        "23514",
+        "tiers_features_valid",
+    ),
+    (
+        "update platform.tiers set hosting = 'schema'",
+        "23514",
+        "tiers_hosting_known",
+    ),
+    (
+        "insert into platform.tiers (name, hosting) values ('Gold', 'shared')",
+        "23514",
+        "tiers_name_format",
+    ),
     (
         "update platform.clients set limit_overrides = '{\"docs\": -1}' where slug = 'a'",
         "23514",
@@ -170,24 +198,76 @@ const VALUES: &[Attack] = &[
         "23514",
         "clients_settings_object",
     ),
-    ("update platform.clients set name = ' ' where slug = 'a'", "23514", "clients_name_not_blank"),
-    ("update platform.clients set status = 'gone' where slug = 'a'", "23514", "clients_status_known"),
-    ("update platform.clients set slug = '' where slug = 'a'", "23514", "clients_slug_format"),
-    ("update platform.clients set slug = '-a' where slug = 'a'", "23514", "clients_slug_format"),
-    ("update platform.clients set slug = 'a-' where slug = 'a'", "23514", "clients_slug_format"),
-    ("update platform.clients set slug = 'Acme' where slug = 'a'", "23514", "clients_slug_format"),
-    ("update platform.clients set slug = 'a_b' where slug = 'a'", "23514", "clients_slug_format"),
-    ("update platform.clients set slug = repeat('a', 64) where slug = 'a'", "23514", "clients_slug_format"),
-    ("update platform.clients set slug = E'a\\n' where slug = 'a'", "23514", "clients_slug_format"),
-    ("update platform.clients set domain = 'acme' where slug = 'a'", "23514", "clients_domain_format"),
-    ("update platform.clients set domain = 'A.b' where slug = 'a'", "23514", "clients_domain_format"),
-    ("update platform.clients set domain = 'a..b' where slug = 'a'", "23514", "clients_domain_format"),
+    (
+        "update platform.clients set name = ' ' where slug = 'a'",
+        "23514",
+        "clients_name_not_blank",
+    ),
+    (
+        "update platform.clients set status = 'gone' where slug = 'a'",
+        "23514",
+        "clients_status_known",
+    ),
+    (
+        "update platform.clients set slug = '' where slug = 'a'",
+        "23514",
+        "clients_slug_format",
+    ),
+    (
+        "update platform.clients set slug = '-a' where slug = 'a'",
+        "23514",
+        "clients_slug_format",
+    ),
+    (
+        "update platform.clients set slug = 'a-' where slug = 'a'",
+        "23514",
+        "clients_slug_format",
+    ),
+    (
+        "update platform.clients set slug = 'Acme' where slug = 'a'",
+        "23514",
+        "clients_slug_format",
+    ),
+    (
+        "update platform.clients set slug = 'a_b' where slug = 'a'",
+        "23514",
+        "clients_slug_format",
+    ),
+    (
+        "update platform.clients set slug = repeat('a', 64) where slug = 'a'",
+        "23514",
+        "clients_slug_format",
+    ),
+    (
+        "update platform.clients set slug = E'a\\n' where slug = 'a'",
+        "23514",
+        "clients_slug_format",
+    ),
+    (
+        "update platform.clients set domain = 'acme' where slug = 'a'",
+        "23514",
+        "clients_domain_format",
+    ),
+    (
+        "update platform.clients set domain = 'A.b' where slug = 'a'",
+        "23514",
+        "clients_domain_format",
+    ),
+    (
+        "update platform.clients set domain = 'a..b' where slug = 'a'",
+        "23514",
+        "clients_domain_format",
+    ),
     (
         "update platform.clients set domain = repeat('a.', 127) || 'b' where slug = 'a'",
         "23514",
         "clients_domain_format",
     ),
-    ("update platform.clients set external_ref = '' where slug = 'a'", "23514", "clients_external_ref_format"),
+    (
+        "update platform.clients set external_ref = '' where slug = 'a'",
+        "23514",
+        "clients_external_ref_format",
+    ),
     (
         "update platform.clients set external_ref = E'a\\tb' where slug = 'a'",
         "23514",
@@ -294,7 +374,11 @@ const POOLS: &[Attack] = &[
 
 const LOG: &[Attack] = &[
     ("update platform.audit_log set actor = 'nobody'", "42501", ""),
-    ("update platform.audit_log set actor = 'nobody' where false", "42501", ""),
+    (
+        "update platform.audit_log set actor = 'nobody' where false",
+        "42501",
+        "",
+    ),
     ("delete from platform.audit_log", "42501", ""),
     ("truncate platform.audit_log", "42501", ""),
     (
@@ -322,7 +406,9 @@ async fn attack(conn: &mut PgConnection, attacks: &[Attack]) {
             message,
         } = refused(conn, sql).await;
         if (found.as_str(), named.as_deref().unwrap_or_default()) != (*code, *constraint) {
-            wrong.push(format!("{sql}\n  expected {code} {constraint}\n  found    {found} {named:?} {message}"));
+            wrong.push(format!(
+                "{sql}\n  expected {code} {constraint}\n  found    {found} {named:?} {message}"
+            ));
         }
         run(conn, "rollback").await;
     }
@@ -458,7 +544,9 @@ async fn pools_fill_in_order_and_exactly_under_concurrency() -> Outcome {
     .await;
     let full = created
         .iter()
-        .filter(|created| matches!(created, Err(Error::NoPoolWithRoom { slug }) if slug.starts_with("client-")))
+        .filter(
+            |created| matches!(created, Err(Error::NoPoolWithRoom { slug }) if slug.starts_with("client-")),
+        )
         .count();
     assert_eq!(full, 7);
     assert_eq!(created.iter().filter(|created| created.is_ok()).count(), 57);
@@ -488,7 +576,11 @@ async fn pools_fill_in_order_and_exactly_under_concurrency() -> Outcome {
         .collect();
     assert_eq!(placed, in_order);
     // All who were placed are served, and nobody else is there.
-    let served: i64 = one(&mut conn, "select count(*) from platform.clients where status = 'active'").await;
+    let served: i64 = one(
+        &mut conn,
+        "select count(*) from platform.clients where status = 'active'",
+    )
+    .await;
     assert_eq!(served, 57);
     Ok(())
 }
@@ -499,9 +591,18 @@ async fn a_client_is_refused_where_a_name_is_taken_or_the_tier_is_none() -> Outc
     let platform = fixture.platform();
     fixture.shared_client("acme").await?;
     for (client, constraint) in [
-        (NewClient::new("Acme", "acme".parse()?, "adventurer"), "clients_slug_key"),
-        (NewClient::new("Bolt", "bolt".parse()?, "emperor"), "there is no tier emperor"),
-        (NewClient::new(" ", "bolt".parse()?, "adventurer"), "clients_name_not_blank"),
+        (
+            NewClient::new("Acme", "acme".parse()?, "adventurer"),
+            "clients_slug_key",
+        ),
+        (
+            NewClient::new("Bolt", "bolt".parse()?, "emperor"),
+            "there is no tier emperor",
+        ),
+        (
+            NewClient::new(" ", "bolt".parse()?, "adventurer"),
+            "clients_name_not_blank",
+        ),
         (
             NewClient::new("Bolt", "bolt".parse()?, "adventurer").dedicated("postgres://a", "postgres://b"),
             "clients_shared_has_no_connection",
@@ -522,7 +623,11 @@ async fn a_client_is_refused_where_a_name_is_taken_or_the_tier_is_none() -> Outc
     let vast = platform.client(&ClientRef::Slug("vast".parse()?)).await?.unwrap();
     assert_eq!(
         (vast.status, vast.placement, vast.hosting()),
-        (ClientStatus::Provisioning, Placement::Dedicated, Hosting::Dedicated)
+        (
+            ClientStatus::Provisioning,
+            Placement::Dedicated,
+            Hosting::Dedicated
+        )
     );
     Ok(())
 }
@@ -539,7 +644,12 @@ async fn a_change_and_its_log_commit_together_and_the_log_has_no_secret() -> Out
         .set_credential(client.id, "openai", "api_key", &"sk-planted".into())
         .await?;
     platform.set_status(client.id, ClientStatus::Suspended).await?;
-    let logged: Vec<(String, String, Option<serde_json::Value>, Option<serde_json::Value>)> = sqlx::query_as(
+    let logged: Vec<(
+        String,
+        String,
+        Option<serde_json::Value>,
+        Option<serde_json::Value>,
+    )> = sqlx::query_as(
         "select action, actor, before, after from platform.audit_log where client_id = $1 order by id",
     )
     .bind(client.id)
@@ -745,8 +855,14 @@ async fn a_connection_copied_to_another_row_or_column_does_not_open() -> Outcome
             "update platform.pools set app_connection = admin_connection".to_owned(),
             acme,
         ),
-        ("update platform.pools set scope_key = app_connection".to_owned(), acme),
-        ("update platform.pools set app_connection = scope_key".to_owned(), acme),
+        (
+            "update platform.pools set scope_key = app_connection".to_owned(),
+            acme,
+        ),
+        (
+            "update platform.pools set app_connection = scope_key".to_owned(),
+            acme,
+        ),
     ] {
         run(&mut conn, &swap).await;
         let manager = fixture.manager().await?;
@@ -846,7 +962,9 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
     debug(&manager);
 
     let mut errors = vec![
-        tenantry::ClientConnectionManager::connect(options).await.unwrap_err(),
+        tenantry::ClientConnectionManager::connect(options)
+            .await
+            .unwrap_err(),
         db.query("agents").count().await.unwrap_err(),
         db.begin().await.unwrap_err(),
         manager.tenant(lost_client.id).await.unwrap_err(),
@@ -863,12 +981,13 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
             .unwrap_err(),
     ];
     // URLs that cannot be read.
-    for url in [
-        format!("postgres://app:{secret}@db:port/x"),
-        secret.clone(),
-    ] {
+    for url in [format!("postgres://app:{secret}@db:port/x"), secret.clone()] {
         let options = ManagerOptions::new(url.clone(), keyring(1));
-        errors.push(tenantry::ClientConnectionManager::connect(options).await.unwrap_err());
+        errors.push(
+            tenantry::ClientConnectionManager::connect(options)
+                .await
+                .unwrap_err(),
+        );
         let pool = NewPool::new("unreadable", fixture.app_url("x"), url.clone());
         errors.push(platform.register_pool(pool).await.unwrap_err());
         let slug = format!("c{}", &Uuid::new_v4().simple().to_string()[..8]);
@@ -884,7 +1003,10 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
     texts.extend(errors.iter().map(shown));
     for text in &texts {
         assert!(!text.contains(&secret), "{text}");
-        assert!(!text.contains("planted key") && !text.contains("112, 108, 97, 110"), "{text}");
+        assert!(
+            !text.contains("planted key") && !text.contains("112, 108, 97, 110"),
+            "{text}"
+        );
     }
 
     let mut conn = connect(fixture.server().connect_options(&fixture.database("platform"))).await;
@@ -893,7 +1015,9 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
     assert_eq!(rows_with(&mut pool, &secret).await, 0);
     // It would have been found: as text, and as bytes.
     for planted in [
-        format!("update platform.clients set settings = jsonb_build_object('password', '{secret}') where id = '{acme}'"),
+        format!(
+            "update platform.clients set settings = jsonb_build_object('password', '{secret}') where id = '{acme}'"
+        ),
         format!(
             "update platform.client_credentials
              set sealed = decode('5401' || repeat('ab', 44), 'hex') || convert_to('{secret}', 'UTF8')"

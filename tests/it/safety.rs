@@ -306,14 +306,26 @@ const TABLES: &[Case] = &[
         "table public.agents does not force row-level security",
     ),
     ("drop policy tenantry_scope on agents", PROTECT, POLICY),
-    ("alter policy tenantry_scope on agents using (true)", PROTECT, POLICY),
-    ("alter policy tenantry_scope on agents with check (true)", PROTECT, POLICY),
+    (
+        "alter policy tenantry_scope on agents using (true)",
+        PROTECT,
+        POLICY,
+    ),
+    (
+        "alter policy tenantry_scope on agents with check (true)",
+        PROTECT,
+        POLICY,
+    ),
     (
         "alter policy tenantry_scope on agents using (client_id = (select tenantry.current_client()) or slug = 'x')",
         PROTECT,
         POLICY,
     ),
-    ("alter policy tenantry_scope on agents to {admin}", PROTECT, POLICY),
+    (
+        "alter policy tenantry_scope on agents to {admin}",
+        PROTECT,
+        POLICY,
+    ),
     (
         "drop policy tenantry_scope on agents;
          create policy tenantry_scope on agents using (client_id = (select tenantry.current_client()))
@@ -494,7 +506,10 @@ const KERNEL: &[Case] = &[
 ];
 
 /// Each mutation is found as what it is, and is gone when it is undone.
-async fn each_is_refused(own: &mut Own, cases: impl IntoIterator<Item = (String, String, String)>) -> Outcome {
+async fn each_is_refused(
+    own: &mut Own,
+    cases: impl IntoIterator<Item = (String, String, String)>,
+) -> Outcome {
     let mut wrong = Vec::new();
     for (mutation, undo, expected) in cases {
         own.apply(&mutation).await;
@@ -508,7 +523,9 @@ async fn each_is_refused(own: &mut Own, cases: impl IntoIterator<Item = (String,
                 .iter()
                 .any(|power| mutation.contains(power));
         if !findings.contains(&expected) || !alone {
-            wrong.push(format!("{mutation}\n  expected {expected:?}\n  found    {findings:?}"));
+            wrong.push(format!(
+                "{mutation}\n  expected {expected:?}\n  found    {findings:?}"
+            ));
         }
         own.apply(&undo).await;
     }
@@ -689,7 +706,15 @@ async fn an_unsafe_pool_does_not_affect_the_clients_of_others() -> Outcome {
     until(&mut own.db, &gone).await;
     // That it failed is not remembered.
     own.apply("alter role {app} nobypassrls").await;
-    assert_eq!(manager.tenant(own.client.id).await?.query("agents").count().await?, 0);
+    assert_eq!(
+        manager
+            .tenant(own.client.id)
+            .await?
+            .query("agents")
+            .count()
+            .await?,
+        0
+    );
     manager.close().await;
     own.close().await;
     Ok(())

@@ -20,20 +20,14 @@ pub(crate) async fn connect(options: PgConnectOptions) -> PgConnection {
 
 /// Runs statements that must succeed.
 pub(crate) async fn run(conn: &mut PgConnection, sql: &str) {
-    if let Err(error) = conn
-        .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
-        .await
-    {
+    if let Err(error) = conn.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await {
         panic!("{error}\n{sql}");
     }
 }
 
 /// Runs statements whose last must be refused.
 pub(crate) async fn refused(conn: &mut PgConnection, sql: &str) -> Refusal {
-    match conn
-        .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
-        .await
-    {
+    match conn.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await {
         Ok(_) => panic!("not refused: {sql}"),
         Err(error) => Refusal::of(&error),
     }
