@@ -599,6 +599,8 @@ async fn a_client_is_admitted_only_where_and_when_it_is_placed() {
     assert_eq!(pool.smuggle(&stranger).await, "TN001");
 }
 
+type Expected<'a> = &'a dyn Fn(&Error) -> bool;
+
 #[tokio::test]
 async fn the_library_says_what_became_of_the_client_on_entering_and_inside_a_transaction() {
     let mut pool = Pool::start().await;
@@ -622,7 +624,7 @@ async fn the_library_says_what_became_of_the_client_on_entering_and_inside_a_tra
         ) && error.kind() == ErrorKind::Client
             && !error.is_retryable()
     };
-    let cases: [(&str, &dyn Fn(&Error) -> bool); 6] = [
+    let cases: [(&str, Expected<'_>); 6] = [
         ("state = 'moved'", &moved),
         ("state = 'standby'", &moved),
         ("state = 'incoming'", &moved),
@@ -908,7 +910,7 @@ async fn the_app_role_has_four_functions_of_the_kernel_and_no_table() {
 
 // The policy.
 
-/// How often each InitPlan of a plan ran, in the order that they stand there.
+/// How often each `InitPlan` of a plan ran, in the order that they stand there.
 fn evaluations(plan: &str) -> Vec<u32> {
     let lines: Vec<_> = plan.lines().map(str::trim).collect();
     let below = lines.windows(2).filter(|lines| lines[0].starts_with("InitPlan"));
@@ -982,137 +984,140 @@ const PARENTS: &str = "
     create table bad (client_id uuid not null, id uuid not null, primary key (id), unique (id, client_id),
                       unique (client_id, id));";
 
+const NO_CLIENT: &str = "table public.t: a tenant table has a column client_id uuid not null";
+const NOT_OWN: &str = "public.t is not a table of its own (a partition is protected through its parent)";
+
+/// What is wrong with a table, how it is made, and what `protect` says.
+const LEAKS: &[(&str, &str, &str)] = &[
+    ("no client_id", "create table t (id uuid)", NO_CLIENT),
+    ("client_id may be null", "create table t (client_id uuid)", NO_CLIENT),
+    ("client_id is text", "create table t (client_id text not null)", NO_CLIENT),
+    (
+        "client_id was dropped",
+        "create table t (client_id uuid not null, id int); alter table t drop column client_id",
+        NO_CLIENT,
+    ),
+    (
+        "primary key without the client",
+        "create table t (client_id uuid not null, id uuid primary key)",
+        "table public.t: the key or unique index t_pkey does not lead with client_id",
+    ),
+    (
+        "primary key with the client last",
+        "create table t (client_id uuid not null, id uuid, primary key (id, client_id))",
+        "table public.t: the key or unique index t_pkey does not lead with client_id",
+    ),
+    (
+        "unique constraint",
+        "create table t (client_id uuid not null, email text unique)",
+        "table public.t: the key or unique index t_email_key does not lead with client_id",
+    ),
+    (
+        "unique index",
+        "create table t (client_id uuid not null, email text); create unique index u on t (email)",
+        "table public.t: the key or unique index u does not lead with client_id",
+    ),
+    (
+        "partial unique index",
+        "create table t (client_id uuid not null, email text); create unique index u on t (email) where email <> ''",
+        "table public.t: the key or unique index u does not lead with client_id",
+    ),
+    (
+        "unique index on an expression",
+        "create table t (client_id uuid not null, email text); create unique index u on t (lower(email), client_id)",
+        "table public.t: the key or unique index u does not lead with client_id",
+    ),
+    (
+        "exclusion constraint",
+        "create table t (client_id uuid not null, email text, constraint u exclude using btree (email with =))",
+        "table public.t: the key or unique index u does not lead with client_id",
+    ),
+    (
+        "unique index with the client included only",
+        "create table t (client_id uuid not null, email text); create unique index u on t (email) include (client_id)",
+        "table public.t: the key or unique index u does not lead with client_id",
+    ),
+    (
+        "foreign key without the client",
+        "create table t (client_id uuid not null, bad_id uuid references bad (id))",
+        "table public.t: the foreign key t_bad_id_fkey does not lead with client_id on both sides",
+    ),
+    (
+        "foreign key with the client last",
+        "create table t (client_id uuid not null, bad_id uuid,
+                         constraint f foreign key (bad_id, client_id) references bad (id, client_id))",
+        "table public.t: the foreign key f does not lead with client_id on both sides",
+    ),
+    (
+        "foreign key that leads with the client on this side alone",
+        "create table t (client_id uuid not null, bad_id uuid,
+                         constraint f foreign key (client_id, bad_id) references bad (id, client_id))",
+        "table public.t: the foreign key f does not lead with client_id on both sides",
+    ),
+    (
+        "foreign key that sets the client to null",
+        "create table t (client_id uuid not null, good_id uuid,
+                         constraint f foreign key (client_id, good_id) references good on delete set null)",
+        "table public.t: the foreign key f would take client_id away",
+    ),
+    (
+        "foreign key that names the client as set to null",
+        "create table t (client_id uuid not null, good_id uuid,
+                         constraint f foreign key (client_id, good_id) references good on delete set null (client_id))",
+        "table public.t: the foreign key f would take client_id away",
+    ),
+    (
+        "foreign key that sets the client to its default",
+        "create table t (client_id uuid not null, good_id uuid,
+                         constraint f foreign key (client_id, good_id) references good on delete set default)",
+        "table public.t: the foreign key f would take client_id away",
+    ),
+    (
+        "foreign key that sets the client to null on update",
+        "create table t (client_id uuid not null, good_id uuid,
+                         constraint f foreign key (client_id, good_id) references good on update set null)",
+        "table public.t: the foreign key f would take client_id away",
+    ),
+    (
+        "a partition",
+        "create table whole (client_id uuid not null) partition by hash (client_id);
+         create table t partition of whole for values with (modulus 1, remainder 0)",
+        NOT_OWN,
+    ),
+    (
+        "a temporary table",
+        "create temporary table t (client_id uuid not null)",
+        "t is not a table of its own (a partition is protected through its parent)",
+    ),
+    (
+        "a view",
+        "create view t as select * from good",
+        NOT_OWN,
+    ),
+    (
+        "a materialized view",
+        "create materialized view t as select * from good",
+        NOT_OWN,
+    ),
+    (
+        "a shared table",
+        "create table t (); select tenantry.share('t'); alter table t add client_id uuid not null",
+        "table public.t is declared as shared",
+    ),
+    (
+        "before the app role is known",
+        "create table t (client_id uuid not null); update tenantry.installation set app_role = null",
+        "the kernel does not know its app role: call tenantry.configure first",
+    ),
+];
+
 #[tokio::test]
 async fn a_table_that_would_leak_is_not_protected() {
     let mut pool = Pool::start().await;
-    let client = "a tenant table has a column client_id uuid not null";
-    let not_own = "is not a table of its own";
-    let cases: Vec<(&str, &str, String)> = vec![
-        ("no client_id", "create table t (id uuid)", format!("table public.t: {client}")),
-        ("client_id may be null", "create table t (client_id uuid)", format!("table public.t: {client}")),
-        ("client_id is text", "create table t (client_id text not null)", format!("table public.t: {client}")),
-        (
-            "client_id was dropped",
-            "create table t (client_id uuid not null, id int); alter table t drop column client_id",
-            format!("table public.t: {client}"),
-        ),
-        (
-            "primary key without the client",
-            "create table t (client_id uuid not null, id uuid primary key)",
-            "table public.t: the key or unique index t_pkey does not lead with client_id".to_owned(),
-        ),
-        (
-            "primary key with the client last",
-            "create table t (client_id uuid not null, id uuid, primary key (id, client_id))",
-            "table public.t: the key or unique index t_pkey does not lead with client_id".to_owned(),
-        ),
-        (
-            "unique constraint",
-            "create table t (client_id uuid not null, email text unique)",
-            "table public.t: the key or unique index t_email_key does not lead with client_id".to_owned(),
-        ),
-        (
-            "unique index",
-            "create table t (client_id uuid not null, email text); create unique index u on t (email)",
-            "table public.t: the key or unique index u does not lead with client_id".to_owned(),
-        ),
-        (
-            "partial unique index",
-            "create table t (client_id uuid not null, email text); create unique index u on t (email) where email <> ''",
-            "table public.t: the key or unique index u does not lead with client_id".to_owned(),
-        ),
-        (
-            "unique index on an expression",
-            "create table t (client_id uuid not null, email text); create unique index u on t (lower(email), client_id)",
-            "table public.t: the key or unique index u does not lead with client_id".to_owned(),
-        ),
-        (
-            "exclusion constraint",
-            "create table t (client_id uuid not null, email text, constraint u exclude using btree (email with =))",
-            "table public.t: the key or unique index u does not lead with client_id".to_owned(),
-        ),
-        (
-            "unique index with the client included only",
-            "create table t (client_id uuid not null, email text); create unique index u on t (email) include (client_id)",
-            "table public.t: the key or unique index u does not lead with client_id".to_owned(),
-        ),
-        (
-            "foreign key without the client",
-            "create table t (client_id uuid not null, bad_id uuid references bad (id))",
-            "table public.t: the foreign key t_bad_id_fkey does not lead with client_id on both sides".to_owned(),
-        ),
-        (
-            "foreign key with the client last",
-            "create table t (client_id uuid not null, bad_id uuid,
-                             constraint f foreign key (bad_id, client_id) references bad (id, client_id))",
-            "table public.t: the foreign key f does not lead with client_id on both sides".to_owned(),
-        ),
-        (
-            "foreign key that leads with the client on this side alone",
-            "create table t (client_id uuid not null, bad_id uuid,
-                             constraint f foreign key (client_id, bad_id) references bad (id, client_id))",
-            "table public.t: the foreign key f does not lead with client_id on both sides".to_owned(),
-        ),
-        (
-            "foreign key that sets the client to null",
-            "create table t (client_id uuid not null, good_id uuid,
-                             constraint f foreign key (client_id, good_id) references good on delete set null)",
-            "table public.t: the foreign key f would take client_id away".to_owned(),
-        ),
-        (
-            "foreign key that names the client as set to null",
-            "create table t (client_id uuid not null, good_id uuid,
-                             constraint f foreign key (client_id, good_id) references good on delete set null (client_id))",
-            "table public.t: the foreign key f would take client_id away".to_owned(),
-        ),
-        (
-            "foreign key that sets the client to its default",
-            "create table t (client_id uuid not null, good_id uuid,
-                             constraint f foreign key (client_id, good_id) references good on delete set default)",
-            "table public.t: the foreign key f would take client_id away".to_owned(),
-        ),
-        (
-            "foreign key that sets the client to null on update",
-            "create table t (client_id uuid not null, good_id uuid,
-                             constraint f foreign key (client_id, good_id) references good on update set null)",
-            "table public.t: the foreign key f would take client_id away".to_owned(),
-        ),
-        (
-            "a partition",
-            "create table whole (client_id uuid not null) partition by hash (client_id);
-             create table t partition of whole for values with (modulus 1, remainder 0)",
-            format!("public.t {not_own} (a partition is protected through its parent)"),
-        ),
-        (
-            "a temporary table",
-            "create temporary table t (client_id uuid not null)",
-            format!("t {not_own} (a partition is protected through its parent)"),
-        ),
-        (
-            "a view",
-            "create view t as select * from good",
-            format!("public.t {not_own} (a partition is protected through its parent)"),
-        ),
-        (
-            "a materialized view",
-            "create materialized view t as select * from good",
-            format!("public.t {not_own} (a partition is protected through its parent)"),
-        ),
-        (
-            "a shared table",
-            "create table t (); select tenantry.share('t'); alter table t add client_id uuid not null",
-            "table public.t is declared as shared".to_owned(),
-        ),
-        (
-            "before the app role is known",
-            "create table t (client_id uuid not null); update tenantry.installation set app_role = null",
-            "the kernel does not know its app role: call tenantry.configure first".to_owned(),
-        ),
-    ];
-    for (name, table, message) in cases {
+    for (name, table, message) in LEAKS {
         run(&mut pool.admin, &format!("begin; {PARENTS} {table}")).await;
         let refusal = refused(&mut pool.admin, "select tenantry.protect('t')").await;
-        assert_eq!((&*refusal.code, refusal.message), ("TN006", message), "{name}");
+        assert_eq!((&*refusal.code, &*refusal.message), ("TN006", *message), "{name}");
         run(&mut pool.admin, "rollback").await;
     }
     // And the owner cannot be the app role, nor a table with a client be shared.

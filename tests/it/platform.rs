@@ -759,6 +759,20 @@ async fn a_credential_opens_for_its_client_and_nobody_else() -> Outcome {
         "{unknown}"
     );
 
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_credential_opens_with_its_key_in_its_place_alone() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let platform = fixture.platform();
+    let (acme, bolt) = (
+        fixture.shared_client("acme").await?.id,
+        fixture.shared_client("bolt").await?.id,
+    );
+    platform
+        .set_credential(acme, "openai", "api_key", &"sk-one".into())
+        .await?;
     // Another key of the same id, and a keyring without that id.
     let other_key = directory(&fixture, keyring(9)).await?;
     let error = other_key.credential(acme, "openai", "api_key").await.unwrap_err();
@@ -887,7 +901,7 @@ fn shown(error: &Error) -> String {
     let mut text = format!("{error} {error:?} {error:#?}");
     let mut cause = error.source();
     while let Some(inner) = cause {
-        text += &format!(" {inner} {inner:?}");
+        text.extend([inner.to_string(), format!("{inner:?}")]);
         cause = inner.source();
     }
     text
@@ -916,6 +930,28 @@ async fn rows_with(conn: &mut PgConnection, secret: &str) -> i64 {
         .await;
     }
     found
+}
+
+/// Looks for a secret that belongs to the client, and makes sure that it would be found.
+async fn stored_nowhere(fixture: &Fixture, acme: ClientId, secret: &str) {
+    let mut conn = connect(fixture.server().connect_options(&fixture.database("platform"))).await;
+    assert_eq!(rows_with(&mut conn, secret).await, 0);
+    let mut pool = connect(fixture.server().connect_options(&fixture.database("pool-1"))).await;
+    assert_eq!(rows_with(&mut pool, secret).await, 0);
+    // It would have been found: as text, and as bytes.
+    for planted in [
+        format!(
+            "update platform.clients set settings = jsonb_build_object('password', '{secret}') where id = '{acme}'"
+        ),
+        format!(
+            "update platform.client_credentials
+             set sealed = decode('5401' || repeat('ab', 44), 'hex') || convert_to('{secret}', 'UTF8')"
+        ),
+    ] {
+        run(&mut conn, &format!("begin; {planted}")).await;
+        assert!(rows_with(&mut conn, secret).await > 0, "{planted}");
+        run(&mut conn, "rollback").await;
+    }
 }
 
 #[tokio::test]
@@ -1009,24 +1045,7 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
         );
     }
 
-    let mut conn = connect(fixture.server().connect_options(&fixture.database("platform"))).await;
-    assert_eq!(rows_with(&mut conn, &secret).await, 0);
-    let mut pool = connect(fixture.server().connect_options(&fixture.database("pool-1"))).await;
-    assert_eq!(rows_with(&mut pool, &secret).await, 0);
-    // It would have been found: as text, and as bytes.
-    for planted in [
-        format!(
-            "update platform.clients set settings = jsonb_build_object('password', '{secret}') where id = '{acme}'"
-        ),
-        format!(
-            "update platform.client_credentials
-             set sealed = decode('5401' || repeat('ab', 44), 'hex') || convert_to('{secret}', 'UTF8')"
-        ),
-    ] {
-        run(&mut conn, &format!("begin; {planted}")).await;
-        assert!(rows_with(&mut conn, &secret).await > 0, "{planted}");
-        run(&mut conn, "rollback").await;
-    }
+    stored_nowhere(&fixture, acme, &secret).await;
     manager.close().await;
     Ok(())
 }

@@ -488,7 +488,10 @@ async fn a_pool_in_use_is_never_closed_and_others_wait_for_it() -> Outcome {
         tokio::pin!(waiting);
         assert!(poll!(&mut waiting).is_pending());
         assert_eq!(patient.open_dedicated_pools(), 1);
-        if release != "pool" {
+        if release == "pool" {
+            drop(tx);
+            drop(pool);
+        } else {
             drop(pool);
             assert!(poll!(&mut waiting).is_pending(), "{release}");
             match release {
@@ -496,9 +499,6 @@ async fn a_pool_in_use_is_never_closed_and_others_wait_for_it() -> Outcome {
                 "rollback" => tx.rollback().await?,
                 _ => drop(tx),
             }
-        } else {
-            drop(tx);
-            drop(pool);
         }
         assert_eq!(waiting.await?, 0, "{release}");
     }

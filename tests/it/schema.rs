@@ -1,8 +1,5 @@
 //! Migrations of the kernel and the host: once, whole, and the same ones as before.
-#![expect(
-    clippy::unwrap_used,
-    reason = "the functions that the tests share panic like tests"
-)]
+#![expect(clippy::panic, reason = "the functions that the tests share panic like tests")]
 
 use std::time::{Duration, Instant};
 
