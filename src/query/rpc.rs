@@ -34,7 +34,7 @@ pub struct Rpc<'t> {
     on: On<'t>,
     function: Cow<'t, str>,
     given: Vec<(Cow<'t, str>, usize)>,
-    arguments: Arguments,
+    pub(super) arguments: Arguments,
 }
 
 impl TenantDb {
@@ -144,7 +144,8 @@ impl<'t> Rpc<'t> {
         statement.run(&mut self.on).await
     }
 
-    fn render(&self, catalogue: &Catalogue, scoped: bool) -> Result<(String, Mode)> {
+    /// The call on this database, and whether it may write.
+    pub(super) fn render(&self, catalogue: &Catalogue, scoped: bool) -> Result<(String, Mode)> {
         let function = self.chosen(catalogue)?;
         if scoped && function.security_definer {
             let client = self.arguments.client();

@@ -116,11 +116,14 @@ impl ClientConnectionManager {
         }
         let tenant = match inner.routes.get(&client).await {
             Some(tenant) => tenant,
+            // Boxed, so that a route that is remembered does not move the state of one that is not.
             None => {
-                inner
-                    .routes
-                    .get_or_resolve(client.clone(), Box::pin(inner.resolve(&client)))
-                    .await?
+                Box::pin(
+                    inner
+                        .routes
+                        .get_or_resolve(client.clone(), inner.resolve(&client)),
+                )
+                .await?
             }
         };
         Ok(TenantDb { tenant })

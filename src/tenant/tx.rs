@@ -15,7 +15,8 @@ use crate::error::{self, Error, Result};
 
 /// A transaction on one client's data: a plain sqlx executor inside, still scoped.
 ///
-/// Pass `&mut tx` where sqlx takes an executor; `query!` and its kin work. Statements go one at a time
+/// Pass `&mut tx` where sqlx takes an executor; `query!` and its kin work, and [`Error::from_sqlx`] says what
+/// their errors mean. Statements go one at a time
 /// and prepared; text of several statements, and statements that would end the transaction or change the
 /// session, are refused with [`Error::StatementRefused`]. It is not a `DerefMut` to a
 /// connection, so two clients' connections cannot be swapped.
@@ -107,18 +108,6 @@ impl TenantTx {
             Conn::Scoped(lease) => lease.rollback().await,
             Conn::Straight(straight) => straight.rollback(self.db.id()).await,
         }
-    }
-
-    /// The error of a statement that the host sent through this transaction, told by client: what the kernel
-    /// or the library refused becomes what it means, such as [`Error::Moved`].
-    ///
-    /// ```no_run
-    /// # async fn example(mut tx: tenantry::TenantTx) -> tenantry::Result<()> {
-    /// sqlx::query("update agents set name = $1").bind("Ada").execute(&mut tx).await.map_err(|e| tx.error(e))?;
-    /// # Ok(()) }
-    /// ```
-    pub fn error(&self, source: sqlx::Error) -> Error {
-        Error::of_statement(self.db.id(), "a statement of the host", source)
     }
 
     /// The connection, for statements of the library.
