@@ -97,14 +97,19 @@ impl Lease {
     /// # Cancel safety
     /// Dropped after the message was sent, the transaction may have committed.
     pub(crate) async fn commit(mut self) -> Result<()> {
-        let mut batch = String::with_capacity(400);
-        let _ = write!(batch, "SELECT tenantry.leave('{}'); COMMIT", self.ticket);
+        let Some((connected, _)) = &mut self.held else {
+            return Err(Error::Closed);
+        };
+        let mut batch = String::with_capacity(1600);
+        batch.push_str("SELECT ");
+        connected.push_out_of_sight(&mut batch);
+        let _ = write!(batch, "tenantry.leave('{}'); COMMIT", self.ticket);
         if self.residue {
             batch.push_str("; ");
             batch.push_str(residue::CLEAR);
         }
         let client = self.client;
-        let mut answers = self.connection()?.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
+        let mut answers = connected.conn.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
         // The second statement to be done is COMMIT: what fails after it leaves the work done and the
         // connection to be reclaimed.
         let mut done = 0;
@@ -160,16 +165,13 @@ impl Lease {
             return Err(sqlx::Error::PoolClosed);
         };
         self.ticket = mint.mint(self.client, epoch, &connected.backend);
-        let mut batch = String::with_capacity(240);
-        let _ = write!(
-            batch,
-            "BEGIN ISOLATION LEVEL READ COMMITTED, {}; SELECT tenantry.enter('{}')",
-            match mode {
-                Mode::ReadOnly => "READ ONLY",
-                Mode::ReadWrite => "READ WRITE",
-            },
-            self.ticket
-        );
+        let mut batch = String::with_capacity(1200);
+        batch.push_str(match mode {
+            Mode::ReadOnly => "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY; SELECT ",
+            Mode::ReadWrite => "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SELECT ",
+        });
+        connected.push_out_of_sight(&mut batch);
+        let _ = write!(batch, "tenantry.enter('{}')", self.ticket);
         connected
             .conn
             .fetch_one(sqlx::raw_sql(AssertSqlSafe(batch)))
