@@ -215,7 +215,7 @@ impl fmt::Debug for Connections {
 }
 
 /// Ends whatever the connection was in the middle of. The number that comes back shows that replies and
-/// requests are in step again.
+/// requests are in step again; a session that could not be cleaned is an error.
 async fn roll_back(connected: &mut Connected, clear: bool) -> sqlx::Result<()> {
     let expected = connected.backend.pid;
     let clear = if clear { residue::CLEAR } else { "" };
@@ -228,11 +228,12 @@ async fn roll_back(connected: &mut Connected, clear: bool) -> sqlx::Result<()> {
         .last()
         .map(|row| row.try_get_unchecked::<String, _>("tenantry_pid"))
         .transpose()?;
-    if answered.as_deref() == Some(expected.to_string().as_str()) {
-        Ok(())
-    } else {
-        Err(sqlx::Error::Protocol(
-            "replies are out of step with requests".to_owned(),
-        ))
+    if answered.as_deref() != Some(expected.to_string().as_str()) {
+        let message = "replies are out of step with requests";
+        return Err(sqlx::Error::Protocol(message.to_owned()));
     }
+    if !clear.is_empty() && !rows.iter().any(|row| residue::is_cleared(&connected.conn, row)) {
+        return Err(sqlx::Error::Protocol(residue::NOT_CLEARED.to_owned()));
+    }
+    Ok(())
 }
