@@ -37,9 +37,19 @@ pub(super) struct Connections {
 pub(super) struct Connected {
     pub(super) conn: PgConnection,
     pub(super) backend: Backend,
+    /// How much of a statement's text is shown to other sessions of the app role, which is every client's.
+    shown: usize,
     born: Instant,
     /// Whether it served before; a fault of a connection that did may be the fault of its age.
     pub(super) used: bool,
+}
+
+impl Connected {
+    /// Blanks that push what follows out of what `pg_stat_activity` shows: a ticket that another client reads
+    /// there opens the scope it was made for, as soon as that client is served by this backend.
+    pub(super) fn push_out_of_sight(&self, batch: &mut String) {
+        batch.extend(std::iter::repeat_n(' ', self.shown.saturating_sub(batch.len())));
+    }
 }
 
 #[derive(Debug)]
@@ -97,11 +107,13 @@ impl Connections {
         const STEP: &str = "connecting";
         let connecting = async {
             let mut conn = PgConnection::connect_with(&self.connect).await?;
-            let (pid, seconds): (i32, i64) =
-                sqlx::query_as("select pg_backend_pid(), extract(epoch from clock_timestamp())::int8")
-                    .persistent(false)
-                    .fetch_one(&mut conn)
-                    .await?;
+            let (pid, seconds, shown): (i32, i64, i64) = sqlx::query_as(
+                "select pg_backend_pid(), extract(epoch from clock_timestamp())::int8,
+                        pg_size_bytes(current_setting('track_activity_query_size'))",
+            )
+            .persistent(false)
+            .fetch_one(&mut conn)
+            .await?;
             let clock = (
                 Duration::from_secs(seconds.try_into().unwrap_or_default()),
                 Instant::now(),
@@ -109,6 +121,7 @@ impl Connections {
             Ok(Connected {
                 conn,
                 backend: Backend { pid, clock },
+                shown: usize::try_from(shown).unwrap_or_default(),
                 born: Instant::now(),
                 used: false,
             })
@@ -202,7 +215,7 @@ impl fmt::Debug for Connections {
 }
 
 /// Ends whatever the connection was in the middle of. The number that comes back shows that replies and
-/// requests are in step again.
+/// requests are in step again; a session that could not be cleaned is an error.
 async fn roll_back(connected: &mut Connected, clear: bool) -> sqlx::Result<()> {
     let expected = connected.backend.pid;
     let clear = if clear { residue::CLEAR } else { "" };
@@ -215,11 +228,12 @@ async fn roll_back(connected: &mut Connected, clear: bool) -> sqlx::Result<()> {
         .last()
         .map(|row| row.try_get_unchecked::<String, _>("tenantry_pid"))
         .transpose()?;
-    if answered.as_deref() == Some(expected.to_string().as_str()) {
-        Ok(())
-    } else {
-        Err(sqlx::Error::Protocol(
-            "replies are out of step with requests".to_owned(),
-        ))
+    if answered.as_deref() != Some(expected.to_string().as_str()) {
+        let message = "replies are out of step with requests";
+        return Err(sqlx::Error::Protocol(message.to_owned()));
     }
+    if !clear.is_empty() && !rows.iter().any(|row| residue::is_cleared(&connected.conn, row)) {
+        return Err(sqlx::Error::Protocol(residue::NOT_CLEARED.to_owned()));
+    }
+    Ok(())
 }

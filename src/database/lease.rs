@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use sqlx::error::DatabaseError;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Either, Executor, PgConnection, Row};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -97,28 +98,33 @@ impl Lease {
     /// # Cancel safety
     /// Dropped after the message was sent, the transaction may have committed.
     pub(crate) async fn commit(mut self) -> Result<()> {
-        let mut batch = String::with_capacity(400);
-        let _ = write!(batch, "SELECT tenantry.leave('{}'); COMMIT", self.ticket);
+        let Some((connected, _)) = &mut self.held else {
+            return Err(Error::Closed);
+        };
+        let mut batch = String::with_capacity(1600);
+        batch.push_str("SELECT ");
+        connected.push_out_of_sight(&mut batch);
+        let _ = write!(batch, "tenantry.leave('{}'); COMMIT", self.ticket);
         if self.residue {
             batch.push_str("; ");
             batch.push_str(residue::CLEAR);
         }
         let client = self.client;
-        let mut answers = self.connection()?.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
+        let mut answers = connected.conn.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
         // The second statement to be done is COMMIT: what fails after it leaves the work done and the
         // connection to be reclaimed.
-        let mut done = 0;
+        let (mut done, mut last) = (0, None);
         let failed = loop {
             match answers.next().await {
                 Some(Ok(Either::Left(_))) => done += 1,
-                Some(Ok(Either::Right(_))) => {}
+                Some(Ok(Either::Right(row))) => last = Some(row),
                 Some(Err(failed)) => break Some(failed),
                 None => break None,
             }
         };
         drop(answers);
         match failed {
-            None => self.give_back(),
+            None => self.give_back(last.as_ref()),
             Some(failed) if done >= 2 => {
                 tracing::warn!(%client, error = %failed, "a connection could not be cleaned after a commit");
             }
@@ -138,20 +144,29 @@ impl Lease {
         let client = self.client;
         let clear = if self.residue { residue::CLEAR } else { "" };
         let batch = format!("ROLLBACK; {clear}");
-        self.connection()?
-            .execute(sqlx::raw_sql(AssertSqlSafe(batch)))
+        let rows = self
+            .connection()?
+            .fetch_all(sqlx::raw_sql(AssertSqlSafe(batch)))
             .await
             .map_err(|source| Error::of_statement(client, "rollback", source))?;
-        self.give_back();
+        self.give_back(rows.last());
         Ok(())
     }
 
-    /// Gives the connection back, clean and outside any transaction.
-    fn give_back(&mut self) {
-        if let Some((connected, permit)) = self.held.take() {
+    /// Gives the connection back, outside any transaction and clean, or closes it where the last row of the
+    /// cleaning does not say so.
+    fn give_back(&mut self, last: Option<&PgRow>) {
+        let Some((connected, permit)) = self.held.take() else {
+            return;
+        };
+        if !self.residue || last.is_some_and(|row| residue::is_cleared(&connected.conn, row)) {
             self.connections.give_back(connected);
-            drop(permit);
+        } else {
+            let (client, database) = (self.client, &self.connections.label);
+            tracing::warn!(%client, database, reason = residue::NOT_CLEARED, "a connection was closed");
+            drop(connected);
         }
+        drop(permit);
     }
 
     /// `BEGIN` and `enter` in one message; the answer is the kernel's status.
@@ -160,16 +175,13 @@ impl Lease {
             return Err(sqlx::Error::PoolClosed);
         };
         self.ticket = mint.mint(self.client, epoch, &connected.backend);
-        let mut batch = String::with_capacity(240);
-        let _ = write!(
-            batch,
-            "BEGIN ISOLATION LEVEL READ COMMITTED, {}; SELECT tenantry.enter('{}')",
-            match mode {
-                Mode::ReadOnly => "READ ONLY",
-                Mode::ReadWrite => "READ WRITE",
-            },
-            self.ticket
-        );
+        let mut batch = String::with_capacity(1200);
+        batch.push_str(match mode {
+            Mode::ReadOnly => "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY; SELECT ",
+            Mode::ReadWrite => "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SELECT ",
+        });
+        connected.push_out_of_sight(&mut batch);
+        let _ = write!(batch, "tenantry.enter('{}')", self.ticket);
         connected
             .conn
             .fetch_one(sqlx::raw_sql(AssertSqlSafe(batch)))
