@@ -1,18 +1,16 @@
 use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use futures_util::future::{join, join_all};
 use moka::future::Cache;
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::PgConnectOptions;
+use secrecy::SecretString;
 
 use super::options::ManagerOptions;
 use super::routes::Routes;
 use crate::client::{ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
 use crate::database::{Database, DedicatedDatabase, DedicatedPools, PoolDatabase, PoolDatabaseOptions};
-use crate::directory::{Directory, PlatformDirectory, column, of_client, of_pool};
+use crate::directory::{Directory, PlatformDirectory, column, connect_options, of_client, of_pool};
 use crate::error::{Error, Result};
 use crate::schema::Strictness;
 use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
@@ -184,10 +182,17 @@ impl Inner {
 
     /// The pool database, opened if it is not: once under concurrency, and the failure is shared as well.
     async fn pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
-        self.pools
+        let pool = self
+            .pools
             .try_get_with(id, self.open_pool(id))
             .await
-            .map_err(|error| Error::clone(&error))
+            .map_err(|error| Error::clone(&error))?;
+        // Opened while the manager was being closed: it was not there to be closed with the others.
+        if self.closed.load(Ordering::Acquire) {
+            pool.close().await;
+            return Err(Error::Closed);
+        }
+        Ok(pool)
     }
 
     async fn open_pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
@@ -204,12 +209,8 @@ impl Inner {
             what: column::POOL_SCOPE_KEY.to_owned(),
             source,
         })?;
-        let connect = connect_options(&url, owner)?;
+        let connect = connect_options(&url, &owner())?;
         let pool = PoolDatabase::open(id, &record.name, connect, &key, self.pool_options.clone()).await?;
-        if self.closed.load(Ordering::Acquire) {
-            pool.close().await;
-            return Err(Error::Closed);
-        }
         Ok(Arc::new(pool))
     }
 
@@ -222,7 +223,7 @@ impl Inner {
         };
         let sealed = record.connection.as_ref().ok_or_else(missing)?;
         let url = self.open(sealed, of_client(id, column::CLIENT_APP), owner)?;
-        let connect = connect_options(&url, owner)?;
+        let connect = connect_options(&url, &owner())?;
         Ok(self.dedicated.database(id, sealed, connect))
     }
 
@@ -233,15 +234,6 @@ impl Inner {
             source,
         })
     }
-}
-
-/// The parser's own message may quote the URL, which holds a password.
-fn connect_options(url: &SecretString, owner: impl Fn() -> String) -> Result<PgConnectOptions> {
-    PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Error::Invalid {
-        owner: owner(),
-        what: "connection URL".to_owned(),
-        reason: "it is not a PostgreSQL URL".to_owned(),
-    })
 }
 
 impl fmt::Debug for ClientConnectionManager {
