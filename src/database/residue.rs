@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 pub(super) const CLEAR: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; \
     SELECT count(*) FILTER (WHERE from_sql) AS tenantry_foreign, \
-    count(*) FILTER (WHERE NOT from_sql) AS tenantry_own FROM pg_catalog.pg_prepared_statements";
+    count(*) FILTER (WHERE NOT from_sql) AS tenantry_own FROM pg_catalog.pg_prepared_statement()";
 
 /// Whether a row that [`CLEAR`] answered with says that the session is as clean as it makes it.
 ///
