@@ -32,6 +32,9 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// Nothing here waits this long unless it is stuck.
 const STUCK: Duration = Duration::from_mins(1);
 
+/// What the agents are called in transactions that nobody commits.
+const ROLLED_BACK: &str = "rolled back";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Home {
     Pool,
@@ -98,39 +101,38 @@ impl Stage {
         let slug = format!("n{}", Uuid::new_v4().simple());
         let work = async {
             let db = manager.tenant(next).await?;
-            let written = db
-                .insert("agents")
-                .set("slug", slug.as_str())
-                .set("name", "x")
-                .execute();
-            assert_eq!(written.await?, 1, "{after}");
-            let (slugs,): (i64,) = {
-                let mut tx = db.begin().await?;
-                let count = sqlx::query_as("select count(*) from agents where client_id <> $1")
-                    .bind(next)
-                    .fetch_one(&mut tx)
-                    .await
-                    .expect(after);
-                tx.commit().await?;
-                count
-            };
-            assert_eq!(slugs, 0, "{after}: rows of another client are seen");
-            Ok::<_, Error>(())
+            let insert = db.insert("agents").set("slug", slug.as_str()).set("name", "x");
+            assert_eq!(insert.execute().await?, 1, "{after}");
+            // Seen by its own connection alone, were it written inside somebody's open transaction.
+            let owner: Option<Uuid> =
+                sqlx::query_scalar("delete from agents where slug = $1 returning client_id")
+                    .bind(&slug)
+                    .fetch_optional(&self.admin)
+                    .await?;
+            assert_eq!(
+                owner,
+                Some(next.as_uuid()),
+                "{after}: the next user's write lasts"
+            );
+
+            let mut tx = db.begin().await?;
+            let foreign: i64 = sqlx::query_scalar("select count(*) from agents where client_id <> $1")
+                .bind(next)
+                .fetch_one(&mut tx)
+                .await?;
+            tx.commit().await?;
+            assert_eq!(foreign, 0, "{after}: rows of another client are seen");
+            let committed: i64 = sqlx::query_scalar("select count(*) from agents where name = $1")
+                .bind(ROLLED_BACK)
+                .fetch_one(&self.admin)
+                .await?;
+            assert_eq!(committed, 0, "{after}: the next user committed what was dropped");
+            Ok::<_, Box<dyn std::error::Error>>(())
         };
         timeout(STUCK, work)
             .await
-            .map_err(|_| format!("{after}: the next user is stuck"))??;
-        // An autocommitted write inside somebody's open transaction would be seen by its own connection alone.
-        let owner: Option<Uuid> =
-            sqlx::query_scalar("delete from agents where slug = $1 returning client_id")
-                .bind(&slug)
-                .fetch_optional(&self.admin)
-                .await?;
-        assert_eq!(
-            owner,
-            Some(next.as_uuid()),
-            "{after}: the next user's write lasts"
-        );
+            .map_err(|_| format!("{after}: the next user is stuck"))?
+            .map_err(|error| format!("{after}: {error:?}"))?;
         self.no_transaction_stays_open(after).await
     }
 
@@ -297,7 +299,8 @@ async fn transactions_dropped_at_every_poll_harm_nobody(home: Home) -> Outcome {
         run("rollback", |db| {
             Box::pin(async move {
                 let mut tx = db.begin().await?;
-                tx.update("agents").set("name", "x").all().execute().await?;
+                let written = ask(&mut tx, "update agents set name = 'rolled back'").await;
+                assert_eq!(written, Reply::Rows(vec![]));
                 tx.rollback().await
             })
         })
@@ -489,7 +492,7 @@ async fn aborted_timed_out_and_panicked_tasks_give_every_connection_back(home: H
             let mut tx = tx.unwrap();
             let asked = asked.clone();
             tokio::spawn(async move {
-                let mut update = pin!(ask(&mut tx, "update agents set name = 'aborted'"));
+                let mut update = pin!(ask(&mut tx, "update agents set name = 'rolled back'"));
                 assert!(futures_util::poll!(update.as_mut()).is_pending());
                 asked.send(()).unwrap();
                 update.await
@@ -517,7 +520,7 @@ async fn aborted_timed_out_and_panicked_tasks_give_every_connection_back(home: H
         let tx = tx.as_mut().unwrap();
         timeout(
             Duration::from_millis(1),
-            ask(tx, "update agents set name = 'timed out'"),
+            ask(tx, "update agents set name = 'rolled back'"),
         )
     });
     for timed_out in join_all(timed_out).await {
@@ -536,7 +539,7 @@ async fn aborted_timed_out_and_panicked_tasks_give_every_connection_back(home: H
         .map(|tx| {
             let mut tx = tx.unwrap();
             tokio::spawn(async move {
-                ask(&mut tx, "select pg_advisory_xact_lock_shared(1)").await;
+                ask(&mut tx, "update agents set name = 'rolled back'").await;
                 panic!("on purpose");
             })
         });
@@ -594,7 +597,14 @@ async fn a_connection_that_is_killed_or_reset_is_replaced(home: Home) -> Outcome
         let Reply::Rows(rows) = ask(&mut tx, "select pg_backend_pid()::text").await else {
             panic!("no pid");
         };
-        assert_eq!(tx.update("agents").set("name", "lost").all().execute().await?, 1);
+        assert_eq!(
+            tx.update("agents")
+                .set("name", ROLLED_BACK)
+                .all()
+                .execute()
+                .await?,
+            1
+        );
         if ending == "kill" {
             kill(&rows[0]).await?;
         } else {
@@ -605,7 +615,7 @@ async fn a_connection_that_is_killed_or_reset_is_replaced(home: Home) -> Outcome
         assert_eq!(lost.kind(), ErrorKind::Ambiguous);
         stage.next_user_is_unharmed(&stage.manager, ending).await?;
         assert_eq!(
-            db.query("agents").eq("name", "lost").count().await?,
+            db.query("agents").eq("name", ROLLED_BACK).count().await?,
             0,
             "{ending}"
         );
@@ -623,7 +633,14 @@ async fn a_server_that_is_killed_and_restarted_is_served_from_again(home: Home) 
     superuser.close().await?;
     let db = stage.dropper().await?;
     let mut tx = db.begin().await?;
-    assert_eq!(tx.update("agents").set("name", "lost").all().execute().await?, 1);
+    assert_eq!(
+        tx.update("agents")
+            .set("name", ROLLED_BACK)
+            .all()
+            .execute()
+            .await?,
+        1
+    );
     server.kill().await?;
     let error = tx.query("agents").count().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Ambiguous, "{error:?}");
@@ -635,7 +652,7 @@ async fn a_server_that_is_killed_and_restarted_is_served_from_again(home: Home) 
     }
     server.restart().await?;
     assert_eq!(
-        timeout(STUCK, db.query("agents").eq("name", "lost").count()).await??,
+        timeout(STUCK, db.query("agents").eq("name", ROLLED_BACK).count()).await??,
         0
     );
     stage.next_user_is_unharmed(&stage.manager, "a restart").await?;

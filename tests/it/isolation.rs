@@ -142,6 +142,16 @@ async fn withstand(home: Home, attack: impl AsyncFnOnce(&mut Arena) -> Outcome) 
     arena.close().await
 }
 
+/// The victim gets the connection next and commits: whatever was left open on it would be, too.
+async fn victim_writes(arena: &Arena) -> Outcome {
+    let update = arena
+        .victim
+        .update("agents")
+        .set("name", format!("agent of {SECRET}"));
+    assert_eq!(update.all().execute().await?, 1);
+    Ok(())
+}
+
 async fn victim_sees_its_rows(arena: &Arena) -> Outcome {
     for table in TABLES {
         assert_eq!(arena.victim.query(table).count().await?, 1, "{table}");

@@ -40,6 +40,7 @@ async fn a_failed_statement_leaves_nothing_to_the_next_client(arena: &mut Arena)
                 let error = tx.commit().await.unwrap_err();
                 assert_eq!(error.sqlstate().as_deref(), Some("25P02"), "{error:?}");
             }
+            super::victim_writes(arena).await?;
             super::victim_sees_its_rows(arena).await?;
             assert_eq!(arena.attacker.query("agents").count().await?, 1);
         }
@@ -52,11 +53,12 @@ async fn a_panic_leaves_nothing_to_the_next_client(arena: &mut Arena) -> Outcome
     let panicked = tokio::spawn(async move {
         let mut tx = db.begin().await.unwrap();
         let written = ask(&mut tx, "update agents set name = 'half done' returning '1'").await;
-        assert_eq!(written, Reply::one("2"), "on purpose");
+        assert_eq!(written, Reply::one("2"), "fails on purpose");
     })
     .await
     .unwrap_err();
     assert!(panicked.is_panic());
+    super::victim_writes(arena).await?;
     super::victim_sees_its_rows(arena).await?;
     let half_done = arena
         .attacker
@@ -86,6 +88,7 @@ async fn a_dropped_statement_leaves_nothing_to_the_next_client(arena: &mut Arena
     let sleeping = tx.execute(sqlx::query("select pg_sleep(0.2)"));
     assert!(futures_util::FutureExt::now_or_never(sleeping).is_none());
     drop(tx);
+    super::victim_writes(arena).await?;
     super::victim_sees_its_rows(arena).await?;
     let half_done = arena
         .attacker
