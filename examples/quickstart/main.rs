@@ -80,7 +80,7 @@ async fn run(server: &Server) -> Outcome<u32> {
     }
     println!("\nAcme tries to reach Bolt's agents in the table that they share:\n");
     let succeeded = attack(&manager.tenant(acme).await?, &manager.tenant(bolt).await?).await?;
-    println!("\n{succeeded} attempts succeeded.");
+    println!("\nAttempts that succeeded: {succeeded}");
     manager.close().await;
     Ok(succeeded)
 }

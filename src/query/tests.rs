@@ -107,11 +107,11 @@ fn catalogue() -> Catalogue {
     catalogue
 }
 
-/// 512 cases, or 20,000 with `TENANTRY_LONG=1`.
+/// 512 cases, or 8,192 with `TENANTRY_LONG=1`.
 fn config() -> ProptestConfig {
     let long = std::env::var("TENANTRY_LONG").is_ok_and(|value| value == "1");
     ProptestConfig {
-        cases: if long { 20_000 } else { 512 },
+        cases: if long { 8_192 } else { 512 },
         failure_persistence: None,
         ..ProptestConfig::default()
     }
