@@ -196,6 +196,27 @@ impl<V: Verb + Sync> TenantQuery<'_, V> {
         statement.run(&mut self.on).await
     }
 
+    /// The SQL as it would be sent, without its values: for logs and tests. Reads as
+    /// [`fetch_all`](Self::fetch_all) sends them, writes as [`execute`](TenantQuery::execute) does.
+    ///
+    /// Nothing is sent, but a database that is not open yet is opened: its catalogue spells the names.
+    ///
+    /// ```no_run
+    /// # async fn example(acme: tenantry::TenantDb) -> tenantry::Result<()> {
+    /// let query = acme.query("agents").columns(["name"]).eq("slug", "guide");
+    /// let sql = query.to_sql().await?;
+    /// assert_eq!(sql, "select name from public.agents where client_id = $1 and slug = $2");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownTable`], [`Error::UnknownColumn`] and [`Error::StatementRefused`]; [`Error::Busy`] and
+    /// [`Error::Unreachable`] where a dedicated database cannot be opened.
+    pub async fn to_sql(&self) -> Result<String> {
+        let scoped = self.on.db().is_scoped();
+        rendered(&self.on, |catalogue| self.render(catalogue, scoped, !V::WRITES)).await
+    }
+
     fn step(&self) -> String {
         format!("{} {}", V::NAME, self.table)
     }

@@ -112,7 +112,7 @@ impl ClientConnectionManager {
         if inner.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        let tenant = match inner.routes.get(&client).await {
+        let tenant = match inner.routes.get(&client) {
             Some(tenant) => tenant,
             // Boxed, so that a route that is remembered does not move the state of one that is not.
             None => {
