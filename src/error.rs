@@ -318,6 +318,25 @@ impl Error {
         }
     }
 
+    /// What an error of sqlx means that a statement in a [`TenantTx`](crate::TenantTx) of this client gave.
+    ///
+    /// A refusal of the transaction itself comes back as it was, those of the kernel become
+    /// [`Moved`](Self::Moved), [`NotServed`](Self::NotServed), [`Relocating`](Self::Relocating) and
+    /// [`ScopeRefused`](Self::ScopeRefused), anything else is a [`Statement`](Self::Statement).
+    ///
+    /// ```no_run
+    /// # use tenantry::{Error, TenantDb};
+    /// # async fn example(acme: TenantDb) -> tenantry::Result<()> {
+    /// let mut tx = acme.begin().await?;
+    /// let touched = sqlx::query("update agents set updated_at = now()").execute(&mut tx).await;
+    /// touched.map_err(|error| Error::from_sqlx(acme.client().id, error))?;
+    /// tx.commit().await
+    /// # }
+    /// ```
+    pub fn from_sqlx(client: ClientId, error: sqlx::Error) -> Self {
+        Self::of_statement(client, "a statement of the host", error)
+    }
+
     /// The error of a statement sent for a client: the kernel's own refusals become what they mean.
     pub(crate) fn of_statement(client: ClientId, step: impl Into<String>, source: sqlx::Error) -> Self {
         // An executor of ours answers in sqlx's error type; this takes back out what it put in.

@@ -30,7 +30,7 @@ begin
     execute format('revoke create on schema public from public, %I', p_app_role);
     execute format('grant usage on schema tenantry to %I', p_app_role);
     execute format(
-        'grant execute on function tenantry.enter(text), tenantry.leave(text), tenantry.current_client(), tenantry.kernel() to %I',
+        'grant execute on function tenantry.hello(), tenantry.enter(text), tenantry.leave(text), tenantry.current_client(), tenantry.kernel() to %I',
         p_app_role);
 end
 $$;
@@ -132,6 +132,9 @@ begin
         )
         select relation::regclass from below
     loop
+        -- It has the keys of its parent and may have more of its own.
+        perform tenantry.check_keys(v_relation, a.attnum) from pg_attribute a
+        where a.attrelid = v_relation and a.attname = 'client_id';
         execute format('alter table %s enable row level security, force row level security', v_relation);
         execute format('revoke all on %s from public, %I', v_relation, v_app);
     end loop;

@@ -12,7 +12,6 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 
 use super::admission::{Admission, NotAdmitted, Permit};
-use super::guards::Guards;
 use super::options::ConnectionOptions;
 use super::session::{Open, Scope, Session};
 use super::statistics::{Counters, PoolStatistics};
@@ -55,7 +54,7 @@ struct BackOff {
 #[derive(Debug)]
 pub(super) enum Repair {
     /// Its state is known, and the host's statements may have left something behind.
-    Clean(Arc<Guards>),
+    Clean,
     /// Its state is not known.
     Reset,
 }
@@ -82,8 +81,8 @@ impl Connections {
     }
 
     /// The right to hold one connection; waits in order, up to the acquire timeout.
-    pub(super) async fn permit(&self, client: ClientId, share: Option<usize>) -> Result<Permit> {
-        let share = share.unwrap_or_else(|| self.options.client_share());
+    pub(super) async fn permit(&self, client: ClientId) -> Result<Permit> {
+        let share = self.options.client_share();
         let timeout = self.options.acquire_timeout;
         match self.admission.admit(client, share, timeout).await {
             Ok((permit, waited)) => {
@@ -102,7 +101,7 @@ impl Connections {
     }
 
     /// An idle session: one bound to the scope, or the one that was idle longest.
-    pub(super) fn idle(&self, scope: Scope<'_>) -> Option<Session> {
+    pub(super) fn idle(&self, scope: Scope) -> Option<Session> {
         let mut idle = self.lock_idle();
         self.close_expired(&mut idle);
         let at = idle.iter().rposition(|idle| idle.session.is_bound_to(scope));
@@ -179,7 +178,7 @@ impl Connections {
         runtime.spawn(async move {
             let repairing = async {
                 match repair {
-                    Repair::Clean(guards) => session.clean(&guards).await,
+                    Repair::Clean => session.clean().await,
                     Repair::Reset => session.reset().await,
                 }
             };

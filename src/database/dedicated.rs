@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -24,9 +25,10 @@ pub(crate) struct DedicatedPools {
     max_pools: u32,
     wait: Duration,
     room: Arc<Semaphore>,
-    /// Every database that somebody still routes to, so that all routes of a client share one pool.
-    known: Mutex<HashMap<ClientId, Weak<DedicatedDatabase>>>,
-    open: Mutex<HashMap<ClientId, Arc<DedicatedDatabase>>>,
+    /// The slot of every client that is routed to or open, so that all its routes share one pool.
+    known: Mutex<HashMap<ClientId, Weak<Slot>>>,
+    /// By number, not by client: one whose credential changed has two for as long as both are in use.
+    open: Mutex<HashMap<u64, Arc<Slot>>>,
     /// Told when a pool has come out of use while somebody waits for room.
     idle: Notify,
     waiting: AtomicUsize,
@@ -38,11 +40,18 @@ pub(crate) struct DedicatedPools {
 /// A dedicated database. Its pool opens on first use, and again after it made room for another.
 pub(crate) struct DedicatedDatabase {
     pub(crate) client: ClientId,
+    slot: Arc<Slot>,
+    pools: Arc<DedicatedPools>,
+}
+
+/// The place of a database's pool. It does not know the pools that it is one of, so that dropping the last
+/// handle on those closes all.
+struct Slot {
+    number: u64,
     /// As it was sealed: another one means another database or role.
     credential: Sealed,
     connect: PgConnectOptions,
-    pools: Arc<DedicatedPools>,
-    slot: RwLock<Option<Arc<OpenPool>>>,
+    open: RwLock<Option<Arc<OpenPool>>>,
     /// Held while opening, so that concurrent first uses open once, or fail once.
     opening: tokio::sync::Mutex<Option<(Instant, Error)>>,
 }
@@ -88,25 +97,32 @@ impl DedicatedPools {
         credential: &Sealed,
         connect: PgConnectOptions,
     ) -> Arc<DedicatedDatabase> {
+        let handle = |slot| {
+            Arc::new(DedicatedDatabase {
+                client,
+                slot,
+                pools: Arc::clone(self),
+            })
+        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(database) = known.get(&client).and_then(Weak::upgrade)
-            && database.credential == *credential
-        {
-            return database;
+        if let Some(slot) = known.get(&client).and_then(Weak::upgrade) {
+            if slot.credential == *credential {
+                return handle(slot);
+            }
+            self.retire(&slot);
         }
         if known.len() == known.capacity() {
-            known.retain(|_, database| database.strong_count() > 0);
+            known.retain(|_, slot| slot.strong_count() > 0);
         }
-        let database = Arc::new(DedicatedDatabase {
-            client,
+        let slot = Arc::new(Slot {
+            number: self.tick(),
             credential: credential.clone(),
             connect: connect.application_name("tenantry"),
-            pools: Arc::clone(self),
-            slot: RwLock::new(None),
+            open: RwLock::new(None),
             opening: tokio::sync::Mutex::new(None),
         });
-        known.insert(client, Arc::downgrade(&database));
-        database
+        known.insert(client, Arc::downgrade(&slot));
+        handle(slot)
     }
 
     /// How many pools are open.
@@ -114,21 +130,31 @@ impl DedicatedPools {
         self.max_pools as usize - self.room.available_permits()
     }
 
-    /// Closes every pool and waits for the connections in use.
+    /// Refuses to open more, closes every pool and waits for the connections in use.
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        let databases = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
-        for database in databases.into_values() {
-            let open = database
-                .slot
-                .write()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
-            if let Some(open) = open {
-                open.pool.close().await;
-            }
-        }
+        let slots = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
+        // All are taken before the first is waited for: none goes on for as long as another is in use.
+        let open: Vec<_> = slots.into_values().filter_map(|slot| slot.take()).collect();
+        join_all(open.iter().map(|open| open.pool.close())).await;
         self.room.close();
+    }
+
+    /// Closes the pool of a credential that was replaced, unless it is in use; then it is the next to make
+    /// room once it is not.
+    fn retire(&self, slot: &Slot) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        // Dropped, its connections close.
+        if slot.take_idle().is_some() {
+            open.remove(&slot.number);
+        } else if let Some(open) = slot.read().as_ref() {
+            open.last_used.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The next moment of the clock that orders uses.
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Room for one more pool: free, made by closing the least recently used idle one, or waited for.
@@ -177,37 +203,52 @@ impl DedicatedPools {
     /// Takes the pool that was used longest ago, among those that nobody holds.
     fn evict_one(&self) -> Option<Arc<OpenPool>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut by_age: Vec<(u64, ClientId)> = open
-            .iter()
-            .filter_map(|(client, database)| {
-                let slot = database.slot.read().unwrap_or_else(PoisonError::into_inner);
-                slot.as_ref()
-                    .map(|open| (open.last_used.load(Ordering::Relaxed), *client))
+        let mut by_age: Vec<(u64, u64)> = open
+            .values()
+            .filter_map(|slot| {
+                let last_used = slot.read().as_ref()?.last_used.load(Ordering::Relaxed);
+                Some((last_used, slot.number))
             })
             .collect();
         by_age.sort_unstable();
-        by_age.into_iter().find_map(|(_, client)| {
-            let database = Arc::clone(open.get(&client)?);
-            let mut slot = database.slot.write().unwrap_or_else(PoisonError::into_inner);
-            // Holders clone the Arc under the slot's lock, so a count of one stays one while we hold it.
-            if slot.as_ref().is_some_and(|open| Arc::strong_count(open) == 1) {
-                open.remove(&client);
-                slot.take()
-            } else {
-                None
-            }
+        by_age.into_iter().find_map(|(_, number)| {
+            let evicted = open.get(&number)?.take_idle()?;
+            open.remove(&number);
+            Some(evicted)
         })
+    }
+}
+
+impl Slot {
+    fn read(&self) -> RwLockReadGuard<'_, Option<Arc<OpenPool>>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Option<Arc<OpenPool>>> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Option<Arc<OpenPool>> {
+        self.write().take()
+    }
+
+    /// Takes the pool if nobody else holds it. Holders clone the Arc under the lock of the slot, so a count
+    /// of one stays one while we have it.
+    fn take_idle(&self) -> Option<Arc<OpenPool>> {
+        let mut slot = self.write();
+        let idle = slot.as_ref().is_some_and(|open| Arc::strong_count(open) == 1);
+        if idle { slot.take() } else { None }
     }
 }
 
 impl DedicatedDatabase {
     /// The pool, opened if it is not open. It is not closed while the value lives.
-    pub(crate) async fn pool(self: &Arc<Self>) -> Result<DedicatedPool> {
+    pub(crate) async fn pool(&self) -> Result<DedicatedPool> {
         if let Some(open) = self.opened() {
             return Ok(open);
         }
         let asked = Instant::now();
-        let mut last_failure = self.opening.lock().await;
+        let mut last_failure = self.slot.opening.lock().await;
         if let Some(open) = self.opened() {
             return Ok(open);
         }
@@ -221,7 +262,7 @@ impl DedicatedDatabase {
         opened
     }
 
-    async fn open(self: &Arc<Self>) -> Result<DedicatedPool> {
+    async fn open(&self) -> Result<DedicatedPool> {
         let room = self.pools.room(self.client).await?;
         let label = format!("dedicated database of client {}", self.client);
         let unreachable = |step| {
@@ -236,14 +277,14 @@ impl DedicatedDatabase {
             .pools
             .pool_options
             .clone()
-            .connect_with(self.connect.clone())
+            .connect_with(self.slot.connect.clone())
             .await
             .map_err(unreachable("connecting"))?;
         let catalogue = load(&pool).await.map_err(unreachable("reading its catalogue"))?;
         let open = Arc::new(OpenPool {
             pool,
             catalogue: CatalogueCell::new(catalogue),
-            last_used: AtomicU64::new(self.pools.clock.fetch_add(1, Ordering::Relaxed)),
+            last_used: AtomicU64::new(self.pools.tick()),
             _room: room,
         });
         let held = DedicatedPool {
@@ -254,24 +295,30 @@ impl DedicatedDatabase {
         if self.pools.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = Some(open);
-        all.insert(self.client, Arc::clone(self));
+        *self.slot.write() = Some(open);
+        all.insert(self.slot.number, Arc::clone(&self.slot));
         drop(all);
         tracing::info!(client = %self.client, "a dedicated pool was opened");
         Ok(held)
     }
 
     fn opened(&self) -> Option<DedicatedPool> {
-        let slot = self.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = self.slot.read();
         let open = slot.as_ref()?;
-        open.last_used.store(
-            self.pools.clock.fetch_add(1, Ordering::Relaxed),
-            Ordering::Relaxed,
-        );
+        open.last_used.store(self.pools.tick(), Ordering::Relaxed);
         Some(DedicatedPool {
             open: Some(Arc::clone(open)),
             pools: Arc::clone(&self.pools),
         })
+    }
+}
+
+impl fmt::Debug for Slot {
+    // Not the connect options: they hold the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot")
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,15 +8,23 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use sqlx::error::DatabaseError;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Either, Executor, PgConnection};
 
 use super::admission::Permit;
 use super::connections::{Connections, Repair};
-use super::guards::Guards;
+use super::residue;
 use super::session::{Answered, Scope, Session};
 use super::ticket::TicketMint;
 use crate::client::{ClientId, ClientStatus, Epoch};
 use crate::error::{self, Error, Result};
+
+/// Whether a statement may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    ReadOnly,
+    ReadWrite,
+}
 
 /// A connection of a pool database that is bound to one client.
 ///
@@ -28,7 +36,6 @@ pub(crate) struct Lease {
     held: Option<(Session, Permit)>,
     connections: Arc<Connections>,
     client: ClientId,
-    guards: Arc<Guards>,
     /// The ticket that the transaction was entered with.
     ticket: String,
     /// Whether the session is outside any transaction and has answered all it was asked.
@@ -49,14 +56,9 @@ impl Lease {
         mint: &TicketMint,
         client: ClientId,
         epoch: Epoch,
-        guards: &Arc<Guards>,
     ) -> Result<Self> {
-        let scope = Scope {
-            client,
-            epoch,
-            guards,
-        };
-        let mut lease = Self::take(connections, scope, guards).await?;
+        let scope = Scope { client, epoch };
+        let mut lease = Self::take(connections, scope).await?;
         if lease.session()?.is_bound_to(scope) {
             connections.counters.hits.count();
         } else {
@@ -75,14 +77,9 @@ impl Lease {
         mint: &TicketMint,
         client: ClientId,
         epoch: Epoch,
-        guards: &Arc<Guards>,
     ) -> Result<Self> {
-        let scope = Scope {
-            client,
-            epoch,
-            guards,
-        };
-        let mut lease = Self::take(connections, scope, guards).await?;
+        let scope = Scope { client, epoch };
+        let mut lease = Self::take(connections, scope).await?;
         lease.enter(mint, scope, Some(BEGIN)).await?;
         Ok(lease)
     }
@@ -114,13 +111,11 @@ impl Lease {
     /// A lease on a new connection bound to the same client, in place of one that turned out dead.
     pub(super) async fn replaced(mut self, mint: &TicketMint, epoch: Epoch) -> Result<Self> {
         self.replace().await?;
-        let guards = Arc::clone(&self.guards);
         self.enter(
             mint,
             Scope {
                 client: self.client,
                 epoch,
-                guards: &guards,
             },
             None,
         )
@@ -141,18 +136,18 @@ impl Lease {
         let mut answers = self.connection()?.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
         // The second statement to be done is COMMIT: what fails after it leaves the work done and the
         // connection to be repaired.
-        let mut done = 0;
+        let (mut done, mut rows) = (0, Vec::new());
         let failed = loop {
             match answers.next().await {
                 Some(Ok(Either::Left(_))) => done += 1,
-                Some(Ok(Either::Right(_))) => {}
+                Some(Ok(Either::Right(row))) => rows.push(row),
                 Some(Err(failed)) => break Some(failed),
                 None => break None,
             }
         };
         drop(answers);
         match failed {
-            None => self.ended(),
+            None => self.ended(&rows),
             Some(failed) if done >= 2 => {
                 tracing::warn!(%client, error = %failed, "a connection could not be cleaned after a commit");
             }
@@ -172,16 +167,17 @@ impl Lease {
         let client = self.client;
         let mut batch = String::from("ROLLBACK");
         self.push_clean(&mut batch);
-        self.connection()?
-            .execute(sqlx::raw_sql(AssertSqlSafe(batch)))
+        let rows = self
+            .connection()?
+            .fetch_all(sqlx::raw_sql(AssertSqlSafe(batch)))
             .await
             .map_err(|source| Error::of_statement(client, "rollback", source))?;
-        self.ended();
+        self.ended(&rows);
         Ok(())
     }
 
-    async fn take(connections: &Arc<Connections>, scope: Scope<'_>, guards: &Arc<Guards>) -> Result<Self> {
-        let permit = connections.permit(scope.client, guards.share()).await?;
+    async fn take(connections: &Arc<Connections>, scope: Scope) -> Result<Self> {
+        let permit = connections.permit(scope.client).await?;
         let session = match connections.idle(scope) {
             Some(session) => session,
             None => connections.connect().await?,
@@ -190,13 +186,12 @@ impl Lease {
             held: Some((session, permit)),
             connections: Arc::clone(connections),
             client: scope.client,
-            guards: Arc::clone(guards),
             ticket: String::new(),
             idle: true,
         })
     }
 
-    async fn enter(&mut self, mint: &TicketMint, scope: Scope<'_>, begin: Option<&str>) -> Result<()> {
+    async fn enter(&mut self, mint: &TicketMint, scope: Scope, begin: Option<&str>) -> Result<()> {
         self.connections.counters.binds.count();
         self.idle = false;
         let used = self.is_used();
@@ -236,16 +231,28 @@ impl Lease {
     fn push_clean(&self, batch: &mut String) {
         if self.held.as_ref().is_some_and(|(session, _)| session.residue) {
             batch.push_str("; ");
-            batch.push_str(&Session::clean_sql(&self.guards));
+            batch.push_str(residue::CLEAR);
         }
     }
 
-    /// The transaction is over and the session clean.
-    fn ended(&mut self) {
-        if let Some((session, _)) = &mut self.held {
-            session.residue = false;
+    /// The transaction is over; where the host's statements ran, the rows say whether the session is clean. One
+    /// that is not closes.
+    fn ended(&mut self, rows: &[PgRow]) {
+        let Some((session, _)) = &mut self.held else {
+            return;
+        };
+        match session.expect_cleared(rows) {
+            Ok(()) => {
+                session.residue = false;
+                self.idle = true;
+            }
+            Err(reason) => {
+                let (client, database) = (self.client, &self.connections.label);
+                tracing::warn!(%client, database, %reason, "a connection was closed");
+                self.connections.counters.broken.count();
+                self.held = None;
+            }
         }
-        self.idle = true;
     }
 
     fn not_entered(&self, source: sqlx::Error) -> Error {
@@ -289,8 +296,7 @@ impl Drop for Lease {
         if !self.idle {
             self.connections.repair(session, permit, Repair::Reset);
         } else if session.residue {
-            self.connections
-                .repair(session, permit, Repair::Clean(Arc::clone(&self.guards)));
+            self.connections.repair(session, permit, Repair::Clean);
         } else {
             self.connections.give_back(session);
             drop(permit);

@@ -5,7 +5,6 @@ mod admission;
 mod catalogue_cell;
 mod connections;
 mod dedicated;
-mod guards;
 mod lease;
 mod options;
 mod pool_database;
@@ -18,8 +17,7 @@ use std::sync::Arc;
 
 pub use self::dedicated::DedicatedPool;
 pub(crate) use self::dedicated::{DedicatedDatabase, DedicatedPools};
-pub(crate) use self::guards::Guards;
-pub(crate) use self::lease::Lease;
+pub(crate) use self::lease::{Lease, Mode};
 pub use self::options::ConnectionOptions;
 pub(crate) use self::pool_database::{PoolDatabase, PoolDatabaseOptions};
 pub use self::statistics::PoolStatistics;

@@ -48,8 +48,7 @@ impl ConnectionOptions {
         self
     }
 
-    /// How many connections one client uses at once at most, unless the limit `max_connections` of its plan
-    /// says another number; zero counts as one. Defaults to all but one.
+    /// How many connections one client uses at once at most; zero counts as one. Defaults to all but one.
     #[must_use]
     pub fn max_client_share(mut self, connections: u32) -> Self {
         self.max_client_share = Some(connections.max(1));

@@ -5,7 +5,6 @@ use sqlx::{Connection, PgConnection};
 
 use super::catalogue_cell::CatalogueCell;
 use super::connections::Connections;
-use super::guards::Guards;
 use super::lease::Lease;
 use super::options::ConnectionOptions;
 use super::statistics::PoolStatistics;
@@ -55,8 +54,8 @@ impl PoolDatabase {
     }
 
     /// A connection bound to the client, for one statement in autocommit.
-    pub(crate) async fn bound(&self, client: ClientId, epoch: Epoch, guards: &Arc<Guards>) -> Result<Lease> {
-        Lease::bound(&self.connections, &self.mint, client, epoch, guards).await
+    pub(crate) async fn bound(&self, client: ClientId, epoch: Epoch) -> Result<Lease> {
+        Lease::bound(&self.connections, &self.mint, client, epoch).await
     }
 
     /// The same on a new connection, in place of one that turned out dead.
@@ -65,8 +64,8 @@ impl PoolDatabase {
     }
 
     /// A transaction bound to the client.
-    pub(crate) async fn begin(&self, client: ClientId, epoch: Epoch, guards: &Arc<Guards>) -> Result<Lease> {
-        Lease::begin(&self.connections, &self.mint, client, epoch, guards).await
+    pub(crate) async fn begin(&self, client: ClientId, epoch: Epoch) -> Result<Lease> {
+        Lease::begin(&self.connections, &self.mint, client, epoch).await
     }
 
     pub(crate) fn statistics(&self) -> PoolStatistics {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 
-use super::guards::Guards;
 use super::residue;
 use super::ticket::{Admits, TicketMint};
 use crate::client::{ClientId, Epoch};
@@ -27,8 +27,6 @@ pub(super) struct Session {
     bound: Option<(ClientId, Epoch)>,
     /// Whether statements that the library did not make have run since it was cleaned.
     pub(super) residue: bool,
-    /// Whether the timeouts of a client are set on it.
-    guarded: bool,
     _open: Open,
 }
 
@@ -62,10 +60,9 @@ struct Backend {
 
 /// What a session is to be bound to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scope<'a> {
+pub(super) struct Scope {
     pub(super) client: ClientId,
     pub(super) epoch: Epoch,
-    pub(super) guards: &'a Guards,
 }
 
 /// What the kernel answered to a ticket.
@@ -89,7 +86,6 @@ impl Session {
             backend,
             bound: None,
             residue: false,
-            guarded: false,
             _open: open,
         })
     }
@@ -100,7 +96,7 @@ impl Session {
     }
 
     /// Whether a statement for that scope may be sent as it is.
-    pub(super) fn is_bound_to(&self, scope: Scope<'_>) -> bool {
+    pub(super) fn is_bound_to(&self, scope: Scope) -> bool {
         self.bound == Some((scope.client, scope.epoch)) && !self.residue
     }
 
@@ -111,22 +107,13 @@ impl Session {
     pub(super) async fn bind(
         &mut self,
         mint: &TicketMint,
-        scope: Scope<'_>,
+        scope: Scope,
         begin: Option<&str>,
     ) -> sqlx::Result<(Answered, String)> {
         let mut batch = String::with_capacity(320);
-        if self.bound.map(|(client, _)| client) != Some(scope.client) || self.residue {
-            if self.residue {
-                batch.push_str(residue::CLEAR);
-                batch.push_str("; ");
-            } else if self.guarded {
-                batch.push_str("RESET ALL; ");
-            }
-            batch.push_str(scope.guards.set());
-        } else if self.bound != Some((scope.client, scope.epoch)) {
-            // The plan may have changed with the epoch.
-            batch.push_str("RESET ALL; ");
-            batch.push_str(scope.guards.set());
+        if self.residue {
+            batch.push_str(residue::CLEAR);
+            batch.push_str("; ");
         }
         if let Some(begin) = begin {
             batch.push_str(begin);
@@ -146,7 +133,6 @@ impl Session {
         let rows = self.conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch))).await?;
         let status: String = last(&rows, "tenantry_status")?;
         self.residue = false;
-        self.guarded = !scope.guards.set().is_empty();
         let (word, turn) = status.split_once(' ').unwrap_or((&status, ""));
         if let Ok(turn) = turn.parse() {
             self.backend.turn = turn;
@@ -168,11 +154,13 @@ impl Session {
     /// replies and requests are in step again.
     pub(super) async fn reset(&mut self) -> sqlx::Result<()> {
         self.bound = None;
+        self.residue = true;
         let batch = format!(
             "ROLLBACK; {}; SELECT h.pid AS tenantry_pid, h.turn AS tenantry_turn FROM tenantry.hello() h",
             residue::CLEAR
         );
         let rows = self.conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch))).await?;
+        self.expect_cleared(&rows)?;
         if last::<String>(&rows, "tenantry_pid")? != self.backend.pid.to_string() {
             return Err(out_of_step());
         }
@@ -180,22 +168,23 @@ impl Session {
             .parse()
             .map_err(|_| out_of_step())?;
         self.residue = false;
-        self.guarded = false;
         Ok(())
-    }
-
-    /// What clears the host's leavings and keeps the client's timeouts, to go behind a COMMIT or ROLLBACK:
-    /// the session stays bound.
-    pub(super) fn clean_sql(guards: &Guards) -> String {
-        format!("{}; {}", residue::CLEAR, guards.set())
     }
 
     /// Clears what the host's statements left outside a transaction; the session stays bound.
-    pub(super) async fn clean(&mut self, guards: &Guards) -> sqlx::Result<()> {
-        let batch = Self::clean_sql(guards);
-        self.conn.execute(sqlx::raw_sql(AssertSqlSafe(batch))).await?;
+    pub(super) async fn clean(&mut self) -> sqlx::Result<()> {
+        let rows = self.conn.fetch_all(sqlx::raw_sql(residue::CLEAR)).await?;
+        self.expect_cleared(&rows)?;
         self.residue = false;
         Ok(())
+    }
+
+    /// Where there was residue, the rows of a batch that held [`residue::CLEAR`] must say that it is gone.
+    pub(super) fn expect_cleared(&self, rows: &[PgRow]) -> sqlx::Result<()> {
+        if !self.residue || rows.iter().any(|row| residue::is_cleared(&self.conn, row)) {
+            return Ok(());
+        }
+        Err(sqlx::Error::Protocol(residue::NOT_CLEARED.to_owned()))
     }
 }
 
@@ -215,7 +204,7 @@ impl Backend {
 }
 
 /// A column of the last row of a batch's answers, which are all text.
-fn last<T>(rows: &[sqlx::postgres::PgRow], column: &str) -> sqlx::Result<T>
+fn last<T>(rows: &[PgRow], column: &str) -> sqlx::Result<T>
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
 {

@@ -1,5 +1,6 @@
 //! Who the clients are: the contract of a directory, and the one that keeps them in a platform database.
 
+mod connection_url;
 mod platform;
 mod pool_record;
 
@@ -7,6 +8,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub(crate) use self::connection_url::connect_options;
 pub use self::platform::PlatformDirectory;
 pub(crate) use self::platform::{column, failed, of_client, of_pool};
 pub use self::pool_record::PoolRecord;

@@ -4,13 +4,15 @@
 )]
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::types::Json;
 
+use super::connection_url::connect_options;
 use super::{Directory, PoolRecord};
 use crate::client::{ClientId, ClientRecord, ClientRef, Placement, PoolId};
 use crate::error::{Error, Result};
@@ -27,6 +29,9 @@ pub struct PlatformDirectory {
     pub(crate) db: PgPool,
     pub(crate) keyring: Keyring,
 }
+
+/// How long a connection to the platform database is waited for.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The columns that secrets are sealed for.
 pub(crate) mod column {
@@ -54,18 +59,15 @@ pub(crate) fn of_client(client: ClientId, column: &str) -> SealedFor<'_> {
 }
 
 impl PlatformDirectory {
-    /// Connects to the platform database, with 5 connections at most.
+    /// Connects to the platform database, with 5 connections at most, each waited for up to 10 seconds.
     ///
     /// # Errors
     /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.
     pub async fn connect(url: &SecretString, keyring: Keyring) -> Result<Self> {
-        let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Error::Invalid {
-            owner: "the platform".to_owned(),
-            what: "connection URL".to_owned(),
-            reason: "it is not a PostgreSQL URL".to_owned(),
-        })?;
+        let options = connect_options(url, "the platform")?;
         let db = PgPoolOptions::new()
             .max_connections(5)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_with(options.application_name("tenantry"))
             .await
             .map_err(|source| Error::Unreachable {

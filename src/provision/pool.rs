@@ -1,13 +1,10 @@
 #![expect(clippy::disallowed_methods, reason = "registers a pool in both databases")]
 
-use std::str::FromStr;
-
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::PgConnectOptions;
+use secrecy::SecretString;
 use sqlx::{Connection, PgConnection};
 
 use crate::client::PoolId;
-use crate::directory::{PlatformDirectory, column, failed, of_pool};
+use crate::directory::{PlatformDirectory, column, connect_options, failed, of_pool};
 use crate::error::{Error, Result};
 use crate::schema;
 use crate::secret::{ScopeKey, Sealed};
@@ -156,11 +153,7 @@ pub(super) fn refused(step: &'static str, what: String, source: sqlx::Error) -> 
 }
 
 async fn connect_admin(url: &SecretString, owner: String) -> Result<PgConnection> {
-    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Error::Invalid {
-        owner: owner.clone(),
-        what: "admin connection URL".to_owned(),
-        reason: "it is not a PostgreSQL URL".to_owned(),
-    })?;
+    let options = connect_options(url, &owner)?;
     PgConnection::connect_with(&options.application_name("tenantry"))
         .await
         .map_err(|source| Error::Unreachable {

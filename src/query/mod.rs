@@ -8,6 +8,8 @@ mod render;
 mod rpc;
 mod run;
 mod tenant_query;
+#[cfg(test)]
+mod tests;
 mod verb;
 
 pub use self::bind::Bind;

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::filter::Filter;
+use super::tenant_query::TenantQuery;
 use super::verb::sealed::Verb;
 use super::verb::{Delete, Insert, Select, Update};
 use crate::client::ClientId;
@@ -21,42 +22,39 @@ pub struct Rendering<'a> {
     scoped: bool,
 }
 
-/// The SQL of a query on the database of that catalogue. With `rows`, writing verbs return rows.
-pub(super) fn render<V: Verb>(
-    verb: &V,
-    client: ClientId,
-    table_name: &str,
-    filters: &[Filter<'_>],
-    catalogue: &Catalogue,
-    scoped_database: bool,
-    rows: bool,
-) -> Result<String> {
-    let refused = |reason| {
-        let what = format!("{} {table_name}", V::NAME);
-        Err(Error::StatementRefused { client, what, reason })
-    };
-    let table = catalogue.table(table_name).ok_or_else(|| Error::UnknownTable {
-        client,
-        table: table_name.to_owned(),
-        nearest_name: nearest_name(table_name, catalogue.table_names()),
-    })?;
-    match table.kind {
-        TableKind::Shared if V::WRITES => return refused("the table is shared by all clients and only read"),
-        TableKind::Plain if scoped_database => {
-            return refused("the table has no client_id and is not declared shared");
+impl<V: Verb> TenantQuery<'_, V> {
+    /// The SQL on this database. With `rows`, writing verbs return rows.
+    pub(super) fn render(&self, catalogue: &Catalogue, scoped_database: bool, rows: bool) -> Result<String> {
+        let client = self.arguments.client();
+        let refused = |reason| {
+            let what = format!("{} {}", V::NAME, self.table);
+            Err(Error::StatementRefused { client, what, reason })
+        };
+        let table = catalogue.table(&self.table).ok_or_else(|| Error::UnknownTable {
+            client,
+            table: self.table.clone().into_owned(),
+            nearest_name: nearest_name(&self.table, catalogue.table_names()),
+        })?;
+        match table.kind {
+            TableKind::Shared if V::WRITES => {
+                return refused("the table is shared by all clients and only read");
+            }
+            TableKind::Plain if scoped_database => {
+                return refused("the table has no client_id and is not declared shared");
+            }
+            _ => {}
         }
-        _ => {}
+        let mut rendering = Rendering {
+            sql: String::with_capacity(table.visible_columns.len() + 160),
+            client,
+            table,
+            table_name: &self.table,
+            filters: &self.filters,
+            scoped: scoped_database && table.kind == TableKind::Tenant,
+        };
+        self.verb.render(&mut rendering, rows)?;
+        Ok(rendering.sql)
     }
-    let mut rendering = Rendering {
-        sql: String::with_capacity(table.visible_columns.len() + 160),
-        client,
-        table,
-        table_name,
-        filters,
-        scoped: scoped_database && table.kind == TableKind::Tenant,
-    };
-    verb.render(&mut rendering, rows)?;
-    Ok(rendering.sql)
 }
 
 impl<'a> Rendering<'a> {

@@ -6,8 +6,8 @@ use sqlx::postgres::{PgQueryResult, PgRow};
 
 use super::arguments::Arguments;
 use super::bind::Bind;
-use super::run::{Answer, On, Spelt, Statement, decode};
-use crate::client::ClientId;
+use super::run::{Answer, On, Statement, decode, rendered};
+use crate::database::Mode;
 use crate::error::{Error, Result};
 use crate::schema::{CLIENT_PARAMETER, Catalogue, Function, nearest_name};
 use crate::tenant::{TenantDb, TenantTx};
@@ -34,7 +34,7 @@ pub struct Rpc<'t> {
     on: On<'t>,
     function: Cow<'t, str>,
     given: Vec<(Cow<'t, str>, usize)>,
-    arguments: Arguments,
+    pub(super) arguments: Arguments,
 }
 
 impl TenantDb {
@@ -131,50 +131,28 @@ impl<'t> Rpc<'t> {
 
     async fn send<A: Answer>(&mut self) -> Result<A> {
         self.arguments.take_error()?;
-        let arguments = self.arguments.take();
-        let step = self.step();
-        let Self {
-            on,
-            function,
-            given,
-            arguments: kept,
-        } = self;
-        let call = Call {
-            client: kept.client(),
-            function,
-            given,
+        let scoped = self.on.db().is_scoped();
+        let this = &*self;
+        let (sql, mode) = rendered(&this.on, |catalogue| this.render(catalogue, scoped)).await?;
+        let statement = Statement {
+            sql,
+            arguments: self.arguments.take(),
+            step: self.step(),
+            mode,
+            residue: true,
         };
-        let spell = |catalogue: &Catalogue, scoped: bool| call.spell(catalogue, scoped);
-        Statement {
-            spell,
-            arguments,
-            step,
-        }
-        .run(on)
-        .await
+        statement.run(&mut self.on).await
     }
 
-    fn step(&self) -> String {
-        format!("call {}", self.function)
-    }
-}
-
-/// What a call is spelt from.
-struct Call<'a, 't> {
-    client: ClientId,
-    function: &'a str,
-    given: &'a [(Cow<'t, str>, usize)],
-}
-
-impl Call<'_, '_> {
-    fn spell(&self, catalogue: &Catalogue, scoped: bool) -> Result<Spelt> {
+    /// The call on this database, and whether it may write.
+    pub(super) fn render(&self, catalogue: &Catalogue, scoped: bool) -> Result<(String, Mode)> {
         let function = self.chosen(catalogue)?;
         if scoped && function.security_definer {
-            let client = self.client;
+            let client = self.arguments.client();
             let reason = "it runs with its owner's rights, past row-level security";
             return Err(Error::StatementRefused {
                 client,
-                what: format!("call {}", self.function),
+                what: self.step(),
                 reason,
             });
         }
@@ -188,7 +166,7 @@ impl Call<'_, '_> {
             sql.push_str("p_client_id => $1");
             joint = ", ";
         }
-        for (name, at) in self.given {
+        for (name, at) in &self.given {
             let Some(parameter) = function.parameter(name) else {
                 continue;
             };
@@ -197,23 +175,26 @@ impl Call<'_, '_> {
             joint = ", ";
         }
         sql.push(')');
-        Ok(Spelt {
+        Ok((
             sql,
-            writes: function.writes,
-            residue: true,
-        })
+            if function.writes {
+                Mode::ReadWrite
+            } else {
+                Mode::ReadOnly
+            },
+        ))
     }
 
     /// The one function of that name that takes what was given.
     fn chosen<'c>(&self, catalogue: &'c Catalogue) -> Result<&'c Function> {
-        let named = catalogue.functions(self.function);
+        let named = catalogue.functions(&self.function);
         let mut fitting = named.iter().filter(|function| self.fits(function));
-        let client = self.client;
+        let client = self.arguments.client();
         match (fitting.next(), fitting.next()) {
             (Some(function), None) => Ok(function),
             (Some(_), Some(_)) => Err(Error::StatementRefused {
                 client,
-                what: format!("call {}", self.function),
+                what: self.step(),
                 reason: "several functions of that name take these arguments",
             }),
             (None, _) => {
@@ -223,7 +204,7 @@ impl Call<'_, '_> {
                     function: format!("{}({})", self.function, given.join(", ")),
                     nearest_name: match named.first() {
                         Some(function) => Some(format!("{}({})", self.function, function.parameter_names())),
-                        None => nearest_name(self.function, catalogue.function_names()),
+                        None => nearest_name(&self.function, catalogue.function_names()),
                     },
                 })
             }
@@ -237,6 +218,10 @@ impl Call<'_, '_> {
             .iter()
             .all(|(name, _)| function.parameter(name).is_some())
             && function.required_parameters().all(given)
+    }
+
+    fn step(&self) -> String {
+        format!("call {}", self.function)
     }
 }
 

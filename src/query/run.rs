@@ -4,19 +4,19 @@
 )]
 
 use std::fmt;
+use std::sync::Arc;
 
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection};
 
-use super::render::render;
 use super::tenant_query::TenantQuery;
 use super::verb::sealed::Verb;
 use super::verb::{Select, Writes};
-use crate::client::ClientId;
-use crate::database::{Database, PoolDatabase};
+use crate::client::{ClientId, ClientRecord};
+use crate::database::{Database, DedicatedPool, Mode, PoolDatabase};
 use crate::error::{self, Error, Result};
 use crate::schema::Catalogue;
-use crate::tenant::{Tenant, TenantDb, TenantTx};
+use crate::tenant::{TenantDb, TenantTx};
 
 /// Where a statement runs: by itself, or inside a transaction.
 pub(super) enum On<'t> {
@@ -31,24 +31,40 @@ impl On<'_> {
             Self::Tx(tx) => tx.db(),
         }
     }
+
+    async fn catalogue(&self) -> Result<Arc<Catalogue>> {
+        match self.held() {
+            Some(pool) => Ok(pool.catalogue()),
+            None => self.db().catalogue().await,
+        }
+    }
+
+    /// Reads the catalogue again after a name was not found; says whether it did.
+    async fn refresh_catalogue(&self) -> Result<bool> {
+        match self.held() {
+            Some(pool) => pool.refresh_catalogue(self.db().id()).await,
+            None => self.db().refresh_catalogue().await,
+        }
+    }
+
+    /// The pool that a transaction has already: the manager may be closing, and not give another.
+    fn held(&self) -> Option<&DedicatedPool> {
+        match self {
+            Self::Db(_) => None,
+            Self::Tx(tx) => tx.dedicated_pool(),
+        }
+    }
 }
 
-/// A statement as one database spells it.
-pub(super) struct Spelt {
+/// A statement with its values, ready to be sent.
+pub(super) struct Statement {
     pub(super) sql: String,
-    /// Whether it changes rows.
-    pub(super) writes: bool,
-    /// Whether it runs code of the host's.
-    pub(super) residue: bool,
-}
-
-/// A statement with its values, to be spelt and sent.
-pub(super) struct Statement<R> {
-    /// Spells it from a catalogue, scoped or not.
-    pub(super) spell: R,
     pub(super) arguments: PgArguments,
     /// What it does, for errors.
     pub(super) step: String,
+    pub(super) mode: Mode,
+    /// Whether it runs code of the host's.
+    pub(super) residue: bool,
 }
 
 /// How the answer is read.
@@ -81,87 +97,77 @@ impl Answer for PgQueryResult {
     }
 }
 
-impl<R: Fn(&Catalogue, bool) -> Result<Spelt> + Send + Sync> Statement<R> {
+impl Statement {
     /// Sends the statement where it belongs: into the transaction, or in autocommit on a bound connection of
-    /// the pool database, or straight to the dedicated one. A route that turns out stale is resolved anew
-    /// and followed once: the kernel's refusal says that nothing was done.
+    /// the pool database, or straight to the dedicated one.
     pub(super) async fn run<A: Answer>(self, on: &mut On<'_>) -> Result<A> {
+        let client = on.db().id();
         match on {
             On::Tx(tx) => {
-                let client = tx.db().id();
-                let spelt = self.spelt(tx.db()).await?;
-                if spelt.residue {
+                if self.residue {
                     tx.expect_residue();
                 }
-                A::read(tx.connection()?, spelt.sql, self.arguments)
+                let db = tx.db().clone();
+                let result = A::read(tx.connection()?, self.sql, self.arguments)
                     .await
-                    .map_err(|source| Error::of_statement(client, self.step, source))
+                    .map_err(|source| Error::of_statement(client, self.step, source));
+                db.check(result).await
             }
-            On::Db(db) => {
-                let answer = self.send(db).await;
-                match db.rerouted(answer.as_ref().err()).await? {
-                    Some(there) => self.send(&there).await,
-                    None => answer,
+            On::Db(db) => match &db.tenant.database {
+                Database::Pool(pool) => {
+                    let result = self.send_bound(&db.tenant.record, pool).await;
+                    db.check(result).await
                 }
-            }
+                Database::Dedicated(database) => {
+                    let failed = |source| Error::of_statement(client, self.step.as_str(), source);
+                    let pool = database.pool().await?;
+                    let mut conn = pool.acquire().await.map_err(failed)?;
+                    A::read(&mut conn, self.sql, self.arguments).await.map_err(failed)
+                }
+            },
         }
     }
 
-    async fn send<A: Answer>(&self, db: &TenantDb) -> Result<A> {
-        let spelt = self.spelt(db).await?;
-        match &db.tenant.database {
-            Database::Pool(pool) => self.send_bound(spelt, &db.tenant, pool).await,
-            Database::Dedicated(database) => {
-                let failed = |source| Error::of_statement(db.id(), self.step.as_str(), source);
-                let pool = database.pool().await?;
-                let mut conn = pool.acquire().await.map_err(failed)?;
-                A::read(&mut conn, spelt.sql, self.arguments.clone())
-                    .await
-                    .map_err(failed)
-            }
-        }
-    }
-
-    async fn send_bound<A: Answer>(&self, spelt: Spelt, tenant: &Tenant, pool: &PoolDatabase) -> Result<A> {
-        let Tenant { record, guards, .. } = tenant;
-        let mut lease = pool.bound(record.id, record.epoch, guards).await?;
+    async fn send_bound<A: Answer>(self, client: &ClientRecord, pool: &PoolDatabase) -> Result<A> {
+        let mut lease = pool.bound(client.id, client.epoch).await?;
         loop {
-            if spelt.residue {
+            if self.residue {
                 lease.expect_residue();
             }
             let used = lease.is_used();
-            let answer = A::read(lease.connection()?, spelt.sql.clone(), self.arguments.clone()).await;
-            match answer {
+            match A::read(lease.connection()?, self.sql.clone(), self.arguments.clone()).await {
                 Ok(answer) => {
                     lease.answered();
                     return Ok(answer);
                 }
                 Err(failed) if !error::is_connection_failure(&failed) => {
                     lease.answered();
-                    return Err(Error::of_statement(record.id, self.step.as_str(), failed));
+                    return Err(Error::of_statement(client.id, self.step, failed));
                 }
                 // A connection that died of old age. A write is sent again only where it never left.
-                Err(failed) if used && (!spelt.writes || error::was_never_sent(&failed)) => {
-                    tracing::debug!(client = %record.id, error = %failed, "a dead connection is replaced");
-                    lease = pool.bound_anew(lease, record.epoch).await?;
+                Err(failed) if used && (self.mode == Mode::ReadOnly || error::was_never_sent(&failed)) => {
+                    tracing::debug!(client = %client.id, error = %failed, "a dead connection is replaced");
+                    lease = pool.bound_anew(lease, client.epoch).await?;
                 }
-                Err(failed) => return Err(Error::of_statement(record.id, self.step.as_str(), failed)),
+                Err(failed) => return Err(Error::of_statement(client.id, self.step, failed)),
             }
         }
     }
+}
 
-    /// Spells with the catalogue, and once more with a fresh one where a name was not found.
-    async fn spelt(&self, db: &TenantDb) -> Result<Spelt> {
-        let scoped = db.is_scoped();
-        let first = (self.spell)(&*db.catalogue().await?, scoped);
-        match first {
-            Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. } | Error::UnknownFunction { .. })
-                if db.refresh_catalogue().await? =>
-            {
-                (self.spell)(&*db.catalogue().await?, scoped)
-            }
-            first => first,
+/// Renders with the catalogue, and once more with a fresh one where a name was not found.
+pub(super) async fn rendered<T: Send>(
+    on: &On<'_>,
+    render: impl Fn(&Catalogue) -> Result<T> + Send + Sync,
+) -> Result<T> {
+    let first = render(&*on.catalogue().await?);
+    match first {
+        Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. } | Error::UnknownFunction { .. })
+            if on.refresh_catalogue().await? =>
+        {
+            render(&*on.catalogue().await?)
         }
+        first => first,
     }
 }
 
@@ -172,31 +178,42 @@ pub(super) fn decode<T: for<'r> FromRow<'r, PgRow>>(client: ClientId, step: &str
 impl<V: Verb + Sync> TenantQuery<'_, V> {
     async fn send<A: Answer>(&mut self, rows: bool) -> Result<A> {
         self.arguments.take_error()?;
-        let arguments = self.arguments.take();
-        let step = self.step();
-        let Self {
-            on,
-            table,
-            verb,
-            filters,
-            arguments: kept,
-        } = self;
-        let client = kept.client();
-        let spell = |catalogue: &Catalogue, scoped: bool| {
-            let sql = render(verb, client, table, filters, catalogue, scoped, rows)?;
-            Ok(Spelt {
-                sql,
-                writes: V::WRITES,
-                residue: false,
-            })
+        let scoped = self.on.db().is_scoped();
+        let this = &*self;
+        let sql = rendered(&this.on, |catalogue| this.render(catalogue, scoped, rows)).await?;
+        let statement = Statement {
+            sql,
+            arguments: self.arguments.take(),
+            step: self.step(),
+            mode: if V::WRITES {
+                Mode::ReadWrite
+            } else {
+                Mode::ReadOnly
+            },
+            residue: false,
         };
-        Statement {
-            spell,
-            arguments,
-            step,
-        }
-        .run(on)
-        .await
+        statement.run(&mut self.on).await
+    }
+
+    /// The SQL as it would be sent, without its values: for logs and tests. Reads as
+    /// [`fetch_all`](Self::fetch_all) sends them, writes as [`execute`](TenantQuery::execute) does.
+    ///
+    /// Nothing is sent, but a database that is not open yet is opened: its catalogue spells the names.
+    ///
+    /// ```no_run
+    /// # async fn example(acme: tenantry::TenantDb) -> tenantry::Result<()> {
+    /// let query = acme.query("agents").columns(["name"]).eq("slug", "guide");
+    /// let sql = query.to_sql().await?;
+    /// assert_eq!(sql, "select name from public.agents where client_id = $1 and slug = $2");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::UnknownTable`], [`Error::UnknownColumn`] and [`Error::StatementRefused`]; [`Error::Busy`] and
+    /// [`Error::Unreachable`] where a dedicated database cannot be opened.
+    pub async fn to_sql(&self) -> Result<String> {
+        let scoped = self.on.db().is_scoped();
+        rendered(&self.on, |catalogue| self.render(catalogue, scoped, !V::WRITES)).await
     }
 
     fn step(&self) -> String {

@@ -1,25 +1,20 @@
 use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use moka::future::Cache;
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::postgres::PgConnectOptions;
+use secrecy::SecretString;
 
 use super::options::ManagerOptions;
 use super::routes::Routes;
 use crate::client::{ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
-use crate::database::{
-    Database, DedicatedDatabase, DedicatedPools, Guards, PoolDatabase, PoolDatabaseOptions,
-};
-use crate::directory::{Directory, PlatformDirectory, column, of_client, of_pool};
+use crate::database::{Database, DedicatedDatabase, DedicatedPools, PoolDatabase, PoolDatabaseOptions};
+use crate::directory::{Directory, PlatformDirectory, column, connect_options, of_client, of_pool};
 use crate::error::{Error, Result};
 use crate::schema::Strictness;
 use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
-use crate::tenant::{Router, Tenant, TenantDb};
+use crate::tenant::{Forget, Tenant, TenantDb};
 
 /// Routes each client to its database. One per process; cheap to clone.
 ///
@@ -47,8 +42,7 @@ struct Inner {
     platform: Option<PlatformDirectory>,
     keyring: Keyring,
     pool_options: PoolDatabaseOptions,
-    routes: Routes,
-    this: Weak<Self>,
+    routes: Arc<Routes>,
     pools: Cache<PoolId, Arc<PoolDatabase>>,
     dedicated: Arc<DedicatedPools>,
     closed: AtomicBool,
@@ -79,7 +73,7 @@ impl ClientConnectionManager {
             options.dedicated_wait,
             options.dedicated_pool,
         );
-        let inner = Arc::new_cyclic(|this| Inner {
+        let inner = Inner {
             directory,
             platform,
             keyring: options.keyring,
@@ -89,14 +83,15 @@ impl ClientConnectionManager {
                     known_leaks: options.known_leaks,
                 },
             },
-            routes: Routes::new(options.max_cached_clients, options.record_ttl),
-            this: this.clone(),
+            routes: Arc::new(Routes::new(options.max_cached_clients, options.record_ttl)),
             // As many as there are pool databases: no bound of its own.
             pools: Cache::builder().build(),
             dedicated: Arc::new(dedicated),
             closed: AtomicBool::new(false),
-        });
-        Self { inner }
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The scoped handle on a client's data.
@@ -117,13 +112,16 @@ impl ClientConnectionManager {
         if inner.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        let tenant = match inner.routes.get(&client).await {
+        let tenant = match inner.routes.get(&client) {
             Some(tenant) => tenant,
+            // Boxed, so that a route that is remembered does not move the state of one that is not.
             None => {
-                inner
-                    .routes
-                    .get_or_resolve(client.clone(), Box::pin(inner.resolve(&client)))
-                    .await?
+                Box::pin(
+                    inner
+                        .routes
+                        .get_or_resolve(client.clone(), inner.resolve(&client)),
+                )
+                .await?
             }
         };
         Ok(TenantDb { tenant })
@@ -142,8 +140,12 @@ impl ClientConnectionManager {
     pub async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
         let pools: Vec<_> = self.inner.pools.iter().map(|(_, pool)| pool).collect();
-        join_all(pools.iter().map(|pool| pool.close())).await;
-        self.inner.dedicated.close().await;
+        // At once: a transaction in flight on the one keeps none of the others open to new work.
+        join(
+            join_all(pools.iter().map(|pool| pool.close())),
+            self.inner.dedicated.close(),
+        )
+        .await;
         if let Some(platform) = &self.inner.platform {
             platform.close().await;
         }
@@ -169,22 +171,28 @@ impl Inner {
             Placement::Pool(pool) => Database::Pool(self.pool(pool).await?),
             Placement::Dedicated => Database::Dedicated(self.dedicated(&record)?),
         };
-        let guards = Arc::new(Guards::of(&record.limits));
-        let router: Weak<dyn Router> = self.this.clone();
+        let routes: Arc<dyn Forget> = Arc::clone(&self.routes) as _;
+        let routes: Weak<dyn Forget> = Arc::downgrade(&routes);
         Ok(Arc::new(Tenant {
             record,
             database,
-            guards,
-            router,
+            routes,
         }))
     }
 
     /// The pool database, opened if it is not: once under concurrency, and the failure is shared as well.
     async fn pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
-        self.pools
+        let pool = self
+            .pools
             .try_get_with(id, self.open_pool(id))
             .await
-            .map_err(|error| Error::clone(&error))
+            .map_err(|error| Error::clone(&error))?;
+        // Opened while the manager was being closed: it was not there to be closed with the others.
+        if self.closed.load(Ordering::Acquire) {
+            pool.close().await;
+            return Err(Error::Closed);
+        }
+        Ok(pool)
     }
 
     async fn open_pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
@@ -201,12 +209,8 @@ impl Inner {
             what: column::POOL_SCOPE_KEY.to_owned(),
             source,
         })?;
-        let connect = connect_options(&url, owner)?;
+        let connect = connect_options(&url, &owner())?;
         let pool = PoolDatabase::open(id, &record.name, connect, &key, self.pool_options.clone()).await?;
-        if self.closed.load(Ordering::Acquire) {
-            pool.close().await;
-            return Err(Error::Closed);
-        }
         Ok(Arc::new(pool))
     }
 
@@ -219,7 +223,7 @@ impl Inner {
         };
         let sealed = record.connection.as_ref().ok_or_else(missing)?;
         let url = self.open(sealed, of_client(id, column::CLIENT_APP), owner)?;
-        let connect = connect_options(&url, owner)?;
+        let connect = connect_options(&url, &owner())?;
         Ok(self.dedicated.database(id, sealed, connect))
     }
 
@@ -230,36 +234,6 @@ impl Inner {
             source,
         })
     }
-}
-
-#[async_trait]
-impl Router for Inner {
-    async fn forget(&self, client: &ClientRecord) {
-        self.routes.forget(client).await;
-    }
-
-    async fn resolve_anew(&self, client: &ClientRecord) -> Result<Arc<Tenant>> {
-        self.routes.forget(client).await;
-        let client = ClientRef::Id(client.id);
-        self.routes
-            .get_or_resolve(client.clone(), Box::pin(self.resolve(&client)))
-            .await
-    }
-}
-
-impl fmt::Debug for Inner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").finish_non_exhaustive()
-    }
-}
-
-/// The parser's own message may quote the URL, which holds a password.
-fn connect_options(url: &SecretString, owner: impl Fn() -> String) -> Result<PgConnectOptions> {
-    PgConnectOptions::from_str(url.expose_secret()).map_err(|_| Error::Invalid {
-        owner: owner(),
-        what: "connection URL".to_owned(),
-        reason: "it is not a PostgreSQL URL".to_owned(),
-    })
 }
 
 impl fmt::Debug for ClientConnectionManager {

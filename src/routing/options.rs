@@ -30,7 +30,9 @@ impl ManagerOptions {
             platform_url: platform_url.into(),
             keyring,
             pool_connections: ConnectionOptions::default(),
-            dedicated_pool: PgPoolOptions::new().max_connections(5),
+            dedicated_pool: PgPoolOptions::new()
+                .max_connections(5)
+                .acquire_timeout(Duration::from_secs(10)),
             max_dedicated_pools: 50,
             dedicated_wait: Duration::from_secs(10),
             max_cached_clients: 100_000,
@@ -46,7 +48,8 @@ impl ManagerOptions {
         self
     }
 
-    /// The pool of each dedicated database, in sqlx's own options. Defaults to 5 connections at most.
+    /// The pool of each dedicated database, in sqlx's own options. Defaults to 5 connections at most, each
+    /// waited for up to 10 seconds.
     #[must_use]
     pub fn dedicated_pool(mut self, options: PgPoolOptions) -> Self {
         self.dedicated_pool = options;

@@ -300,6 +300,66 @@ where p.prokind in ('f', 'p') and pg_function_is_visible(p.oid)
 order by p.oid";
 
 #[cfg(test)]
+impl Catalogue {
+    /// Adds a table of the schema public, as the database would tell of it.
+    pub(crate) fn add_table<S: AsRef<str>>(&mut self, name: &str, shared: bool, columns: &[S]) {
+        let row = TableRow {
+            qualified: format!("public.{name}"),
+            name: name.to_owned(),
+            sql: format!("public.{}", quote_ident(name)),
+            visible: true,
+            shared,
+            columns: columns.iter().map(|column| column.as_ref().to_owned()).collect(),
+            quoted: columns
+                .iter()
+                .map(|column| quote_ident(column.as_ref()))
+                .collect(),
+        };
+        let table = Arc::new(Table::from(row));
+        self.tables.insert(format!("public.{name}"), Arc::clone(&table));
+        self.tables.insert(name.to_owned(), table);
+    }
+
+    /// Adds a function of the schema public that runs with the rights of its caller and reads; `change` may
+    /// say otherwise.
+    pub(crate) fn add_function<S: AsRef<str>>(
+        &mut self,
+        name: &str,
+        parameters: &[S],
+        defaults: i16,
+        results: &[&str],
+        change: impl FnOnce(&mut Function),
+    ) {
+        let mut function = Function::from(FunctionRow {
+            name: name.to_owned(),
+            sql: format!("public.{}", quote_ident(name)),
+            parameters: parameters.iter().map(|name| name.as_ref().to_owned()).collect(),
+            quoted_parameters: parameters.iter().map(|name| quote_ident(name.as_ref())).collect(),
+            defaults,
+            security_definer: false,
+            is_procedure: false,
+            writes: false,
+            results: results.iter().map(|name| quote_ident(name)).collect(),
+        });
+        change(&mut function);
+        self.functions
+            .entry(name.to_owned())
+            .or_default()
+            .push(Arc::new(function));
+    }
+}
+
+/// As the database quotes an identifier, but for the reserved words.
+#[cfg(test)]
+fn quote_ident(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_lowercase() || c == '_';
+    if name.starts_with(plain) && name.chars().all(|c| plain(c) || c.is_ascii_digit()) {
+        return name.to_owned();
+    }
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

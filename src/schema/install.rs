@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{Migrate, MigrateError, Migrator};
 
 use crate::client::{ClientId, Epoch};
 use crate::error::{Error, Result};
@@ -29,21 +29,21 @@ pub struct Installed {
 ///
 /// # Errors
 /// [`Error::Migration`] where a migration fails, or where one that was applied has changed or is missing
-/// (drift); the migrations before it stay applied.
+/// (drift); the migrations before it stay applied, and the connection can be used again.
 ///
 /// # Cancel safety
 /// Each migration commits or not as a whole; call it again to go on. Close the connection after a
 /// cancellation: it holds the migrator's lock.
 pub async fn apply_to_pool(admin: &mut PgConnection, app_role: &str, host: &Migrator) -> Result<Installed> {
     let database = name_of(admin, "pool").await?;
-    kernel(
+    let kernel = kernel(
         sqlx::migrate!("migrations/pool").migrations.into_owned(),
         "tenantry.migrations",
         "tenantry",
-    )
-    .run_direct(None, admin, false)
-    .await
-    .map_err(|source| failed(&database, "kernel", source))?;
+    );
+    run(&kernel, admin)
+        .await
+        .map_err(|source| failed(&database, "kernel", source))?;
     sqlx::query("select tenantry.configure($1)")
         .bind(app_role)
         .execute(&mut *admin)
@@ -66,14 +66,14 @@ pub async fn apply_to_dedicated(
     host: &Migrator,
 ) -> Result<Installed> {
     let database = name_of(admin, "dedicated").await?;
-    kernel(
+    let kernel = kernel(
         sqlx::migrate!("migrations/dedicated").migrations.into_owned(),
         "tenantry.migrations",
         "tenantry",
-    )
-    .run_direct(None, admin, false)
-    .await
-    .map_err(|source| failed(&database, "kernel", source))?;
+    );
+    run(&kernel, admin)
+        .await
+        .map_err(|source| failed(&database, "kernel", source))?;
     sqlx::query("select tenantry.configure($1, $2)")
         .bind(app_role)
         .bind(client)
@@ -85,14 +85,14 @@ pub async fn apply_to_dedicated(
 
 /// Brings the platform database to the crate's catalogue.
 pub(crate) async fn apply_to_platform(conn: &mut PgConnection) -> Result<()> {
-    kernel(
+    let catalogue = kernel(
         sqlx::migrate!("migrations/platform").migrations.into_owned(),
         "platform.migrations",
         "platform",
-    )
-    .run_direct(None, conn, false)
-    .await
-    .map_err(|source| failed("platform database", "platform", source))
+    );
+    run(&catalogue, conn)
+        .await
+        .map_err(|source| failed("platform database", "platform", source))
 }
 
 /// Gives the kernel of a pool database a key to verify tickets with.
@@ -141,7 +141,7 @@ pub(crate) async fn place(
 }
 
 async fn apply_host(admin: &mut PgConnection, database: &str, host: &Migrator) -> Result<Installed> {
-    host.run_direct(None, admin, false)
+    run(host, admin)
         .await
         .map_err(|source| failed(database, "host", source))?;
     let mut digest = Sha256::new();
@@ -160,6 +160,16 @@ async fn apply_host(admin: &mut PgConnection, database: &str, host: &Migrator) -
         .await
         .map_err(|source| failed(database, "host", source.into()))?;
     Ok(installed)
+}
+
+/// Where it fails, sqlx leaves the migrator's lock taken: other processes would wait for as long as the
+/// connection is open.
+async fn run(migrator: &Migrator, conn: &mut PgConnection) -> Result<(), MigrateError> {
+    let outcome = migrator.run_direct(None, conn, false).await;
+    if outcome.is_err() {
+        let _ = conn.unlock().await;
+    }
+    outcome
 }
 
 /// The crate's own migrations keep their ledger beside what they create, apart from the host's.
@@ -182,7 +192,7 @@ async fn name_of(conn: &mut PgConnection, kind: &str) -> Result<String> {
     Ok(format!("{kind} database {name}"))
 }
 
-fn failed(database: &str, set: &'static str, source: sqlx::migrate::MigrateError) -> Error {
+fn failed(database: &str, set: &'static str, source: MigrateError) -> Error {
     Error::Migration {
         database: database.to_owned(),
         set,

@@ -22,10 +22,20 @@ host_relation as (
       and c.relkind in ('r', 'p', 'v', 'm', 'f')
       and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 ),
+-- What a role that it can take may do, it may do.
 reached as (
-    select h.* from host_relation h
-    where has_any_column_privilege(h.oid, 'select, insert, update')
-       or has_table_privilege(h.oid, 'delete, truncate, references, trigger')
+    select h.*, rights.writes, rights.oversteps
+    from host_relation h
+    cross join lateral (
+        select bool_or(has_any_column_privilege(r.oid, h.oid, 'select, insert, update')
+                       or has_table_privilege(r.oid, h.oid, 'delete, truncate, references, trigger')) as any_right,
+               bool_or(has_any_column_privilege(r.oid, h.oid, 'insert, update')
+                       or has_table_privilege(r.oid, h.oid, 'delete, truncate')) as writes,
+               bool_or(has_any_column_privilege(r.oid, h.oid, 'references')
+                       or has_table_privilege(r.oid, h.oid, 'truncate, references, trigger')) as oversteps
+        from reachable r
+    ) rights
+    where rights.any_right
 )
 select who || ' is a superuser' from way where rolsuper
 union all
@@ -52,14 +62,21 @@ union all
 select 'the app role may read the kernel table ' || c.relname
 from pg_class c
 where c.relnamespace = 'tenantry'::regnamespace and c.relkind in ('r', 'p')
-  and (has_any_column_privilege(c.oid, 'select, insert, update, references')
-       or has_table_privilege(c.oid, 'delete, truncate, trigger'))
+  and exists (
+      select from reachable r
+      where has_any_column_privilege(r.oid, c.oid, 'select, insert, update, references')
+         or has_table_privilege(r.oid, c.oid, 'delete, truncate, trigger'))
 union all
-select 'the app role may create temporary tables' where has_database_privilege(current_database(), 'temporary')
+select 'the app role may create temporary tables'
+where exists (select from reachable r where has_database_privilege(r.oid, current_database(), 'temporary'))
+union all
+select 'the app role may create schemas and extensions'
+where exists (select from reachable r where has_database_privilege(r.oid, current_database(), 'create'))
 union all
 select 'the app role may create objects in the schema ' || quote_ident(n.nspname)
 from pg_namespace n
-where n.nspname !~ '^pg_(toast|temp)' and has_schema_privilege(n.oid, 'create')
+where n.nspname !~ '^pg_(toast|temp)'
+  and exists (select from reachable r where has_schema_privilege(r.oid, n.oid, 'create'))
 union all
 select 'table ' || name || ' has no row-level security' from reached
 where relkind in ('r', 'p') and not shared and not relrowsecurity
@@ -76,10 +93,9 @@ where relkind in ('r', 'p') and not shared and relrowsecurity and relforcerowsec
         and pg_get_expr(p.polwithcheck, p.polrelid) = '(client_id = ( SELECT tenantry.current_client() AS current_client))')
 union all
 select 'the shared table ' || name || ' can be written by the app role' from reached
-where shared and (has_any_column_privilege(oid, 'insert, update') or has_table_privilege(oid, 'delete, truncate'))
+where shared and writes
 union all
-select 'the app role has TRUNCATE, REFERENCES or TRIGGER on ' || name from reached
-where has_table_privilege(oid, 'truncate, references, trigger') or has_any_column_privilege(oid, 'references')
+select 'the app role has TRUNCATE, REFERENCES or TRIGGER on ' || name from reached where oversteps
 union all
 select 'view ' || name || ' is not security_invoker' from reached
 where relkind = 'v' and not coalesce(

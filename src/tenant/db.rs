@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 
 use crate::client::{ClientId, ClientRecord};
-use crate::database::{Database, DedicatedPool, Guards, PoolStatistics};
+use crate::database::{Database, DedicatedPool, PoolStatistics};
 use crate::error::{Error, Result};
 use crate::schema::Catalogue;
 
@@ -16,9 +16,8 @@ use super::tx::TenantTx;
 /// row-level security and with the explicit predicate; on a dedicated database it passes straight through.
 /// Obtained from [`ClientConnectionManager::tenant`](crate::ClientConnectionManager::tenant) alone.
 ///
-/// A handle is a route, and a route goes stale when the client moves: the database refuses it, the client is
-/// resolved anew, and a statement or [`begin`](Self::begin) goes on at the new place. Ask the manager for a handle per
-/// request or job all the same: the handle itself stays with the old route.
+/// A handle is a route, and a route goes stale when the client moves: statements then answer
+/// [`Error::Moved`], and the manager resolves anew. Ask the manager for a handle per request or job.
 #[derive(Clone)]
 pub struct TenantDb {
     pub(crate) tenant: Arc<Tenant>,
@@ -29,19 +28,13 @@ pub struct TenantDb {
 pub(crate) struct Tenant {
     pub(crate) record: ClientRecord,
     pub(crate) database: Database,
-    /// What its plan says of timeouts and connections.
-    pub(crate) guards: Arc<Guards>,
-    pub(crate) router: Weak<dyn Router>,
+    pub(crate) routes: Weak<dyn Forget>,
 }
 
-/// Resolves a client anew when its route turned out stale.
+/// Drops the remembered routes of a client, so that it is resolved again.
 #[async_trait]
-pub(crate) trait Router: Send + Sync + fmt::Debug {
-    /// Drops the remembered routes of a client.
+pub(crate) trait Forget: Send + Sync + fmt::Debug {
     async fn forget(&self, client: &ClientRecord);
-
-    /// The route of a client now.
-    async fn resolve_anew(&self, client: &ClientRecord) -> Result<Arc<Tenant>>;
 }
 
 impl TenantDb {
@@ -52,29 +45,19 @@ impl TenantDb {
 
     /// Begins a transaction: on a pool database bound to the client in the same message.
     ///
-    /// A route that turns out stale is resolved anew and followed once.
-    ///
     /// # Errors
-    /// [`Error::Moved`] where the directory knows no other place yet, and [`Error::Relocating`], both to be
-    /// retried; [`Error::NotServed`] where the client was
+    /// [`Error::Moved`] and [`Error::Relocating`], to be retried from
+    /// [`tenant`](crate::ClientConnectionManager::tenant); [`Error::NotServed`] where the client was
     /// suspended; [`Error::Busy`] where no connection came free; [`Error::Unreachable`].
     ///
     /// # Cancel safety
     /// Dropped at any point, nothing is left open: the connection is rolled back behind the caller before it
     /// serves anyone else, or closed.
     pub async fn begin(&self) -> Result<TenantTx> {
-        let begun = self.begin_here().await;
-        match self.rerouted(begun.as_ref().err()).await? {
-            Some(db) => db.begin_here().await,
-            None => begun,
-        }
-    }
-
-    async fn begin_here(&self) -> Result<TenantTx> {
         match &self.tenant.database {
             Database::Pool(pool) => {
-                let Tenant { record, guards, .. } = &*self.tenant;
-                let lease = pool.begin(record.id, record.epoch, guards).await?;
+                let record = &self.tenant.record;
+                let lease = self.check(pool.begin(record.id, record.epoch).await).await?;
                 Ok(TenantTx::scoped(self.clone(), lease))
             }
             Database::Dedicated(database) => TenantTx::straight(self.clone(), database.pool().await?).await,
@@ -128,24 +111,11 @@ impl TenantDb {
     /// A stale route must not be served from the cache again.
     pub(crate) async fn check<T: Send>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::Moved { .. } | Error::NotServed { .. }) = &result
-            && let Some(router) = self.tenant.router.upgrade()
+            && let Some(routes) = self.tenant.routes.upgrade()
         {
-            router.forget(&self.tenant.record).await;
+            routes.forget(&self.tenant.record).await;
         }
         result
-    }
-
-    /// The handle on the client's new place, where the database refused the route as stale before anything was
-    /// done, and the directory knows another; `None` where the result stands.
-    pub(crate) async fn rerouted(&self, error: Option<&Error>) -> Result<Option<Self>> {
-        let stale = matches!(error, Some(Error::Moved { .. } | Error::NotServed { .. }));
-        let Some(router) = stale.then(|| self.tenant.router.upgrade()).flatten() else {
-            return Ok(None);
-        };
-        let tenant = router.resolve_anew(&self.tenant.record).await?;
-        let another = tenant.record.epoch != self.tenant.record.epoch
-            || tenant.record.placement != self.tenant.record.placement;
-        Ok(another.then_some(Self { tenant }))
     }
 }
 

@@ -49,12 +49,16 @@ pub(super) fn refusal(sql: &str) -> Option<&'static str> {
     {
         return Some(SESSION);
     }
+    if is("copy") {
+        return Some(COPY);
+    }
     None
 }
 
 const CONTROL: &str = "it controls the transaction; use begin, commit and rollback of the handle";
 const SESSION: &str =
     "it changes the session, which other clients use next; `set local` stays in the transaction";
+const COPY: &str = "its rows travel outside the protocol of statements; select them, or insert from unnest";
 
 /// The leading words of a statement, past blanks and comments.
 struct Words<'a>(&'a str);
@@ -141,6 +145,17 @@ mod tests {
             "discard all",
             "deallocate all",
             "listen x",
+        ] {
+            assert!(refusal(sql).is_some(), "{sql:?}");
+        }
+    }
+
+    #[test]
+    fn copies_are_refused() {
+        for sql in [
+            "copy agents to stdout",
+            "COPY (select 1) to stdout",
+            "copy agents from stdin",
         ] {
             assert!(refusal(sql).is_some(), "{sql:?}");
         }

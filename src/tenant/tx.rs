@@ -15,7 +15,8 @@ use crate::error::{self, Error, Result};
 
 /// A transaction on one client's data: a plain sqlx executor inside, still scoped.
 ///
-/// Pass `&mut tx` where sqlx takes an executor; `query!` and its kin work. Statements go one at a time
+/// Pass `&mut tx` where sqlx takes an executor; `query!` and its kin work, and [`Error::from_sqlx`] says what
+/// their errors mean. Statements go one at a time
 /// and prepared; text of several statements, and statements that would end the transaction or change the
 /// session, are refused with [`Error::StatementRefused`]. It is not a `DerefMut` to a
 /// connection, so two clients' connections cannot be swapped.
@@ -109,18 +110,6 @@ impl TenantTx {
         }
     }
 
-    /// The error of a statement that the host sent through this transaction, told by client: what the kernel
-    /// or the library refused becomes what it means, such as [`Error::Moved`].
-    ///
-    /// ```no_run
-    /// # async fn example(mut tx: tenantry::TenantTx) -> tenantry::Result<()> {
-    /// sqlx::query("update agents set name = $1").bind("Ada").execute(&mut tx).await.map_err(|e| tx.error(e))?;
-    /// # Ok(()) }
-    /// ```
-    pub fn error(&self, source: sqlx::Error) -> Error {
-        Error::of_statement(self.db.id(), "a statement of the host", source)
-    }
-
     /// The connection, for statements of the library.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
         match &mut self.conn {
@@ -141,6 +130,14 @@ impl TenantTx {
     pub(crate) fn expect_residue(&mut self) {
         if let Conn::Scoped(lease) = &mut self.conn {
             lease.expect_residue();
+        }
+    }
+
+    /// The pool of the dedicated database that it is on, which it keeps open.
+    pub(crate) fn dedicated_pool(&self) -> Option<&DedicatedPool> {
+        match &self.conn {
+            Conn::Scoped(_) => None,
+            Conn::Straight(straight) => Some(&straight.pool),
         }
     }
 

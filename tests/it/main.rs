@@ -3,6 +3,7 @@
 mod cancellation;
 mod isolation;
 mod kernel;
+mod layers;
 mod macros;
 mod platform;
 mod private_server;
@@ -11,4 +12,5 @@ mod routing;
 mod safety;
 mod schema;
 mod scope;
+mod sql;
 mod support;

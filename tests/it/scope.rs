@@ -71,3 +71,29 @@ async fn the_same_lines_run_on_a_pool_and_on_a_dedicated_database() -> Outcome {
     fixture.close().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn the_sql_of_a_query_is_told_without_its_values() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let manager = fixture.manager().await?;
+    let acme = manager.tenant(fixture.shared_client("acme").await?.id).await?;
+    let vast = manager.tenant(fixture.dedicated_client("vast").await?.id).await?;
+    for (db, scoped) in [(&acme, "client_id = $1 and "), (&vast, "")] {
+        let query = db.query("agents").columns(["name"]).eq("slug", "guide");
+        assert_eq!(
+            query.to_sql().await?,
+            format!("select name from public.agents where {scoped}slug = $2")
+        );
+        let update = db.update("agents").set("name", "secret").eq("slug", "guide");
+        assert_eq!(
+            update.to_sql().await?,
+            format!("update public.agents set name = $2 where {scoped}slug = $3")
+        );
+        assert_eq!(update.execute().await?, 0);
+        let error = db.query("agents").columns(["nam"]).to_sql().await.unwrap_err();
+        assert!(matches!(error, Error::UnknownColumn { .. }), "{error}");
+    }
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! What the benches share: clients to ask for data, the same work written by hand, and measuring one beside
+//! the other.
+
+#![allow(dead_code, unused_imports, reason = "each bench uses a part of it")]
+
+pub(crate) mod built;
+pub(crate) mod cached;
+mod contestant;
+mod interleaved;
+mod stage;
+
+pub(crate) use self::contestant::{Contestant, Statement};
+pub(crate) use self::interleaved::{Budget, Samples, alternate, contest, contest_turns};
+pub(crate) use self::stage::{Network, Stage, runtime};
