@@ -241,11 +241,8 @@ impl Lease {
         let Some((session, _)) = &mut self.held else {
             return;
         };
-        match session.expect_cleared(rows) {
-            Ok(()) => {
-                session.residue = false;
-                self.idle = true;
-            }
+        match session.cleared(rows) {
+            Ok(()) => self.idle = true,
             Err(reason) => {
                 let (client, database) = (self.client, &self.connections.label);
                 tracing::warn!(%client, database, %reason, "a connection was closed");

@@ -131,6 +131,7 @@ impl Session {
         let _ = write!(batch, "SELECT tenantry.enter('{ticket}') AS tenantry_status");
         self.bound = None;
         let rows = self.conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch))).await?;
+        self.expect_cleared(&rows)?;
         let status: String = last(&rows, "tenantry_status")?;
         self.residue = false;
         let (word, turn) = status.split_once(' ').unwrap_or((&status, ""));
@@ -171,16 +172,25 @@ impl Session {
         Ok(())
     }
 
-    /// Clears what the host's statements left outside a transaction; the session stays bound.
+    /// Clears what the host's statements left outside a transaction.
     pub(super) async fn clean(&mut self) -> sqlx::Result<()> {
         let rows = self.conn.fetch_all(sqlx::raw_sql(residue::CLEAR)).await?;
-        self.expect_cleared(&rows)?;
-        self.residue = false;
+        self.cleared(&rows)
+    }
+
+    /// The session after a batch that held [`residue::CLEAR`], if there was residue. Statements of the host
+    /// may have spoken to the kernel: it is bound anew before its next use.
+    pub(super) fn cleared(&mut self, rows: &[PgRow]) -> sqlx::Result<()> {
+        self.expect_cleared(rows)?;
+        if self.residue {
+            self.bound = None;
+            self.residue = false;
+        }
         Ok(())
     }
 
-    /// Where there was residue, the rows of a batch that held [`residue::CLEAR`] must say that it is gone.
-    pub(super) fn expect_cleared(&self, rows: &[PgRow]) -> sqlx::Result<()> {
+    /// Where there was residue, the rows must say that it is gone.
+    fn expect_cleared(&self, rows: &[PgRow]) -> sqlx::Result<()> {
         if !self.residue || rows.iter().any(|row| residue::is_cleared(&self.conn, row)) {
             return Ok(());
         }
