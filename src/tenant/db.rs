@@ -12,7 +12,7 @@ use super::tx::TenantTx;
 
 /// The scoped handle on one client's data. Cheap to clone, `Send + Sync`.
 ///
-/// On a pool database every statement runs inside a transaction that is bound to the client, under forced
+/// On a pool database every statement runs on a connection that is bound to the client, under forced
 /// row-level security and with the explicit predicate; on a dedicated database it passes straight through.
 /// Obtained from [`ClientConnectionManager::tenant`](crate::ClientConnectionManager::tenant) alone.
 ///
