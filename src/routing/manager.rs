@@ -184,7 +184,7 @@ impl Inner {
     async fn pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
         let pool = self
             .pools
-            .try_get_with(id, self.open_pool(id))
+            .try_get_with(id, Box::pin(self.open_pool(id)))
             .await
             .map_err(|error| Error::clone(&error))?;
         // Opened while the manager was being closed: it was not there to be closed with the others.
