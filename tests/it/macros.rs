@@ -248,9 +248,7 @@ async fn an_error_of_sqlx_becomes_what_it_means_for_the_client() -> Outcome {
     assert!(tx.commit().await.is_err(), "the transaction had failed");
 
     let mut tx = clients.acme.begin().await?;
-    sqlx::query("select set_config('tenantry.ticket', '', true)")
-        .execute(&mut tx)
-        .await?;
+    sqlx::query("select tenantry.hello()").execute(&mut tx).await?;
     let error = Error::from_sqlx(id, db_agent(&mut tx).await.unwrap_err());
     assert!(
         matches!(error, Error::ScopeRefused { client, .. } if client == id),

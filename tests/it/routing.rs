@@ -358,9 +358,14 @@ async fn a_database_is_opened_once_under_concurrency() -> Outcome {
     let mut watcher = connect(fixture.server().connect_options("postgres")).await;
     until(&mut watcher, &quiet).await;
     let after = began().await;
-    for (database, (before, after)) in databases.iter().zip(before.iter().zip(&after)) {
+    // A pool database is found safe by a session of its own.
+    let most = [3, 2];
+    for (database, (most, (before, after))) in databases
+        .iter()
+        .zip(most.into_iter().zip(before.iter().zip(&after)))
+    {
         let opened = after - before;
-        assert!((1..=2).contains(&opened), "{database}: {opened} sessions");
+        assert!((1..=most).contains(&opened), "{database}: {opened} sessions");
     }
     Ok(())
 }

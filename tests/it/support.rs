@@ -193,20 +193,39 @@ pub(crate) async fn ask_plainly(conn: &mut PgConnection, sql: impl Into<String>)
     Reply::of(sqlx::query(AssertSqlSafe(sql.into())).fetch_all(conn).await)
 }
 
-/// A ticket that the pool's kernel admits for an hour on the backend of that pid, or on any where it is 0: what
-/// the library makes, made by the admin role.
-pub(crate) async fn ticket(admin: &mut PgConnection, client: ClientId, pid: i32) -> sqlx::Result<String> {
+/// A ticket that the pool's kernel admits for an hour on the backend of that pid in that turn, or on any where
+/// both are 0: what the library makes, made by the admin role.
+pub(crate) async fn ticket(
+    admin: &mut PgConnection,
+    client: ClientId,
+    pid: i32,
+    turn: i64,
+) -> sqlx::Result<String> {
     sqlx::query_scalar(
         "select f.fields || encode(tenantry.mac(k.inner_pad, k.outer_pad, convert_to(f.fields, 'UTF8')), 'hex')
          from tenantry.scope_keys k
          cross join tenantry.placement p
          cross join lateral (select lpad(to_hex(k.key_id), 8, '0') || replace(p.client_id::text, '-', '')
                                  || lpad(to_hex(p.epoch), 16, '0') || lpad(to_hex($2::int4), 8, '0')
+                                 || lpad(to_hex($3::int8), 16, '0')
                                  || lpad(to_hex(extract(epoch from now())::int8 + 3600), 16, '0') as fields) f
          where p.client_id = $1",
     )
     .bind(client)
     .bind(pid)
+    .bind(turn)
     .fetch_one(admin)
     .await
+}
+
+/// What shows the kernel a ticket. Its answer, without the next turn behind it.
+pub(crate) fn enter(ticket: &str) -> String {
+    format!("select split_part(tenantry.enter('{ticket}'), ' ', 1)")
+}
+
+/// The backend of the transaction's session and the turn of its next ticket. It is bound to nobody from then on.
+pub(crate) async fn hello(tx: &mut TenantTx) -> sqlx::Result<(i32, i64)> {
+    sqlx::query_as("select pid, turn from tenantry.hello()")
+        .fetch_one(tx)
+        .await
 }

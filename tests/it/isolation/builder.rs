@@ -265,13 +265,9 @@ async fn statements_of_a_transaction_are_scoped_alike(arena: &mut Arena) -> Outc
     }
     // The builder's own predicate stands even where the transaction is told to be somebody else's.
     if arena.home == Home::Pool {
-        let foreign = crate::support::ticket(&mut arena.admin, victim, 0).await?;
-        let hopped = crate::support::ask(
-            &mut tx,
-            format!("select set_config('tenantry.ticket', '{foreign}', true)"),
-        )
-        .await;
-        assert_eq!(hopped, crate::support::Reply::one(foreign));
+        let foreign = crate::support::ticket(&mut arena.admin, victim, 0, 0).await?;
+        let hopped = crate::support::ask(&mut tx, crate::support::enter(&foreign)).await;
+        assert_eq!(hopped, crate::support::Reply::one("entered"));
         for table in TABLES {
             assert_eq!(tx.query(table).count().await?, 0, "{table}");
         }

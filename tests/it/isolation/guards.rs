@@ -7,10 +7,12 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tenantry::testing::{Fixture, PgServer};
-use tenantry::{Error, TenantDb};
+use tenantry::{Error, TenantDb, TenantTx};
 
 use super::{Arena, Home, Outcome, SECRET, manager};
-use crate::support::{HOST, Reply, TABLES, ask, ask_alone, ask_plainly, embedding, fill, ticket};
+use crate::support::{
+    HOST, Reply, TABLES, ask, ask_alone, ask_plainly, embedding, enter, fill, hello, ticket,
+};
 
 /// An arena whose pool database the superuser changed after it was found safe.
 async fn without(guard: &str) -> Result<Arena, Box<dyn std::error::Error>> {
@@ -258,26 +260,33 @@ async fn with_a_policy_that_trusts_a_plain_setting_a_setting_is_the_hop() -> Out
     arena.close().await
 }
 
+/// Enters with the attacker's own ticket, in which the victim is named.
+async fn forge(arena: &mut Arena, tx: &mut TenantTx) -> Result<Reply, Box<dyn std::error::Error>> {
+    let (pid, turn) = hello(tx).await?;
+    let mut forged = ticket(&mut arena.admin, arena.attacker.client().id, pid, turn).await?;
+    forged.replace_range(8..40, &arena.victim_id().as_uuid().simple().to_string());
+    Ok(ask(tx, enter(&forged)).await)
+}
+
 #[tokio::test]
 async fn without_the_code_a_forged_ticket_is_the_hop() -> Outcome {
-    let arena = Arena::new(Home::Pool, 1).await?;
-    let own = "(select current_setting('tenantry.ticket'))";
-    let victim = arena.victim_id().as_uuid().simple().to_string();
-    let forge = format!("select tenantry.enter(overlay({own} placing '{victim}' from 9))");
-    assert_eq!(arena.attack(&forge).await?, Reply::one("forged"));
+    let mut arena = Arena::new(Home::Pool, 1).await?;
+    let mut tx = arena.attacker.begin().await?;
+    assert_eq!(forge(&mut arena, &mut tx).await?, Reply::one("forged"));
+    drop(tx);
     change(
         &arena,
         "do $$ begin
              execute replace(pg_get_functiondef('tenantry.read_ticket'::regproc),
                  'sha256(decode(right(p_ticket, 64), ''hex''))', 'sha256('''')');
              execute replace(pg_get_functiondef('tenantry.read_ticket'::regproc),
-                 'sha256(sha256(v_key.outer_pad || sha256(v_key.inner_pad || convert_to(left(p_ticket, 80), ''UTF8''))))',
+                 'sha256(sha256(v_key.outer_pad || sha256(v_key.inner_pad || convert_to(left(p_ticket, 96), ''UTF8''))))',
                  'sha256('''')');
          end $$",
     )
     .await?;
     let mut tx = arena.attacker.begin().await?;
-    assert_eq!(ask(&mut tx, forge).await, Reply::one("entered"));
+    assert_eq!(forge(&mut arena, &mut tx).await?, Reply::one("entered"));
     assert_eq!(
         ask(&mut tx, "select name from agents").await,
         Reply::one(format!("agent of {SECRET}"))
@@ -294,9 +303,13 @@ async fn with_the_keys_readable_anyone_makes_tickets() -> Outcome {
     let made = ask(
         &mut tx,
         format!(
-            "select tenantry.enter(f.fields || encode(sha256(k.outer_pad || sha256(k.inner_pad || f.fields::bytea)), 'hex'))
+            "select split_part(tenantry.enter(
+                 f.fields || encode(sha256(k.outer_pad || sha256(k.inner_pad || f.fields::bytea)), 'hex')), ' ', 1)
              from tenantry.scope_keys k,
-                  lateral (select overlay(left(current_setting('tenantry.ticket'), 80) placing '{victim}' from 9) as fields) f"
+                  lateral (select lpad(to_hex(k.key_id), 8, '0') || '{victim}' || lpad('1', 16, '0')
+                                  || lpad(to_hex(h.pid), 8, '0') || lpad(to_hex(h.turn), 16, '0')
+                                  || lpad(to_hex(h.seconds + 60), 16, '0') as fields
+                           from tenantry.hello() h) f"
         ),
     )
     .await;
@@ -314,10 +327,9 @@ async fn a_ticket_bound_to_no_backend_is_anyones_who_saw_it() -> Outcome {
     let mut arena = Arena::new(Home::Pool, 1).await?;
     let victim = arena.victim.client().id;
     for (pid, entered) in [(1, "forged"), (0, "entered")] {
-        let ticket = ticket(&mut arena.admin, victim, pid).await?;
+        let ticket = ticket(&mut arena.admin, victim, pid, 0).await?;
         let mut tx = arena.attacker.begin().await?;
-        let enter = format!("select tenantry.enter('{ticket}')");
-        assert_eq!(ask(&mut tx, enter).await, Reply::one(entered));
+        assert_eq!(ask(&mut tx, enter(&ticket)).await, Reply::one(entered));
         let name = if pid == 0 { SECRET } else { "the attacker" };
         assert_eq!(
             ask(&mut tx, "select name from agents").await,

@@ -29,7 +29,7 @@ async fn a_client_can_end_the_sessions_of_others_which_are_replaced() -> Outcome
 
 #[tokio::test]
 async fn a_client_can_lock_others_out_for_as_long_as_its_transaction() -> Outcome {
-    let arena = Arena::new(Home::Pool, 1).await?;
+    let mut arena = Arena::new(Home::Pool, 1).await?;
     let options = ConnectionOptions::default()
         .max_connections(2)
         .statement_timeout(Duration::from_secs(1));
@@ -37,10 +37,13 @@ async fn a_client_can_lock_others_out_for_as_long_as_its_transaction() -> Outcom
         ClientConnectionManager::connect(arena.fixture.manager_options().pool_connections(options)).await?;
     let victim = manager.tenant(arena.victim_id()).await?;
     assert_eq!(victim.query("agents").count().await?, 1);
-    let lock_key = format!(
-        "select pg_advisory_xact_lock(uuid_hash_extended('{}', 8386654066998440569))::text",
-        arena.victim_id()
-    );
+    // A small number, which is soon guessed.
+    let handle: i64 = sqlx::query_scalar("select handle from tenantry.placement where client_id = $1")
+        .bind(arena.victim_id())
+        .fetch_one(&mut arena.admin)
+        .await?;
+    let lock_key =
+        format!("select pg_advisory_xact_lock(hashint8extended({handle}, 8386654066998440569))::text");
     for lock in ["lock table agents in access exclusive mode", &lock_key] {
         let mut tx = arena.attacker.begin().await?;
         let locked = ask(&mut tx, lock).await;
