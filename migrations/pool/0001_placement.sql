@@ -14,10 +14,10 @@ create table tenantry.installation (
 insert into tenantry.installation (kind, kernel_version) values ('pool', 1);
 
 -- What a session is bound to is the last value it took of two sequences. Nobody without rights on them can
--- change that, in whatever SQL: unlike a setting, it cannot be forged. Unlogged: a crash ends all sessions.
+-- change that, in whatever SQL: unlike a setting, it cannot be forged.
 --   turn:  a number that no other binding ever had; a ticket is good for the turn it was made for, once.
---   scope: the handle of the client that is bound, or 0.
-create unlogged sequence tenantry.turn;
+--   scope: the handle of the client that is bound, or 0. Unlogged: a crash ends all sessions.
+create sequence tenantry.turn;
 create unlogged sequence tenantry.scope minvalue 0 start 0;
 
 -- A handle is a client under one epoch. It is new after every change that sessions bound before must not miss.

@@ -197,8 +197,8 @@ impl Lease {
         let used = self.is_used();
         let mut answered = self.session()?.bind(mint, scope, begin).await;
         let damaged = match &answered {
-            Err(failed) => error::is_connection_failure(failed),
-            // Its turn is another: host code has spoken to the kernel past the library.
+            // Its turn is another, or none: host code has spoken to the kernel past the library.
+            Err(failed) => error::is_connection_failure(failed) || has_no_turn(failed),
             Ok((answered, _)) => *answered == Answered::Forged,
         };
         // Nothing but the binding was sent, so another connection may try. One just made is not likely to be
@@ -283,6 +283,15 @@ impl Lease {
             }),
         }
     }
+}
+
+/// The last values of the session's sequences, the kernel's among them, were discarded.
+fn has_no_turn(failed: &sqlx::Error) -> bool {
+    failed
+        .as_database_error()
+        .and_then(DatabaseError::code)
+        .as_deref()
+        == Some("55000")
 }
 
 impl Drop for Lease {

@@ -112,8 +112,9 @@ impl Session {
     ) -> sqlx::Result<(Answered, String)> {
         let mut batch = String::with_capacity(320);
         if self.residue {
+            // What follows is not of the transaction that the old settings began.
             batch.push_str(residue::CLEAR);
-            batch.push_str("; ");
+            batch.push_str("; COMMIT; ");
         }
         if let Some(begin) = begin {
             batch.push_str(begin);
@@ -157,7 +158,7 @@ impl Session {
         self.bound = None;
         self.residue = true;
         let batch = format!(
-            "ROLLBACK; {}; SELECT h.pid AS tenantry_pid, h.turn AS tenantry_turn FROM tenantry.hello() h",
+            "ROLLBACK; {}; COMMIT; SELECT h.pid AS tenantry_pid, h.turn AS tenantry_turn FROM tenantry.hello() h",
             residue::CLEAR
         );
         let rows = self.conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch))).await?;

@@ -234,6 +234,15 @@ async fn a_session_that_was_unbound_reads_and_commits_nothing() -> Outcome {
             ask(&mut tx, "update agents set name = 'unbound'").await;
             ask(&mut tx, unbind).await;
             tx.commit().await.unwrap_err();
+            // Nobody checks a rollback; whoever has the session next is served.
+            let mut tx = arena.attacker.begin().await?;
+            ask(&mut tx, unbind).await;
+            tx.rollback().await?;
+            super::victim_sees_its_rows(arena).await?;
+            let mut tx = arena.attacker.begin().await?;
+            ask(&mut tx, unbind).await;
+            tx.rollback().await?;
+            assert_eq!(arena.attacker.query("agents").count().await?, 1, "{unbind}");
             let unchanged = arena.attacker.query("agents").eq("name", "unbound");
             assert_eq!(unchanged.count().await?, 0, "{unbind}");
         }
