@@ -391,6 +391,14 @@ pub(crate) fn is_connection_failure(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the kernel says that the session is not bound to a client that is served here, if to any.
+pub(crate) fn is_lost_scope(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "TN001" | "TN005" | "55000"))
+}
+
 /// Whether the socket refused the bytes: the server has not seen the end of the message, and so did nothing.
 pub(crate) fn was_never_sent(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::BrokenPipe)

@@ -26,7 +26,8 @@ declare
     v_key tenantry.scope_keys;
     v_pid integer;
 begin
-    if p_ticket is null or p_ticket !~ '^[0-9a-f]{160}$' then
+    -- Not {160} in the pattern: each match would build an automaton of as many states, ten times the rest.
+    if p_ticket is null or length(p_ticket) <> 160 or p_ticket !~ '^[0-9a-f]+$' then
         return;
     end if;
     select * into v_key from tenantry.scope_keys where key_id = ('x' || left(p_ticket, 8))::bit(32)::integer;
@@ -40,9 +41,12 @@ begin
         or ('x' || substr(p_ticket, 81, 16))::bit(64)::bigint < extract(epoch from transaction_timestamp()) then
         return;
     end if;
+    turn := ('x' || substr(p_ticket, 65, 16))::bit(64)::bigint;
+    if (v_pid = 0) <> (turn = 0) then
+        return;
+    end if;
     client := substr(p_ticket, 9, 32)::uuid;
     epoch := ('x' || substr(p_ticket, 41, 16))::bit(64)::bigint;
-    turn := ('x' || substr(p_ticket, 65, 16))::bit(64)::bigint;
 end
 $$;
 

@@ -181,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    const FOREVER: Duration = Duration::from_secs(3600);
+    const FOREVER: Duration = Duration::from_hours(1);
 
     async fn taken(admission: &Arc<Admission>, client: ClientId, share: usize) -> Permit {
         admission.admit(client, share, FOREVER).await.unwrap().0

@@ -108,6 +108,14 @@ impl Lease {
         }
     }
 
+    /// The lease bound anew, after the kernel refused a statement in autocommit for want of a scope.
+    pub(super) async fn bound_again(mut self, mint: &TicketMint, epoch: Epoch) -> Result<Self> {
+        let client = self.client;
+        self.enter(mint, Scope { client, epoch }, None).await?;
+        self.idle = true;
+        Ok(self)
+    }
+
     /// A lease on a new connection bound to the same client, in place of one that turned out dead.
     pub(super) async fn replaced(mut self, mint: &TicketMint, epoch: Epoch) -> Result<Self> {
         self.replace().await?;
@@ -180,7 +188,8 @@ impl Lease {
         let permit = connections.permit(scope.client).await?;
         let session = match connections.idle(scope) {
             Some(session) => session,
-            None => connections.connect().await?,
+            // Boxed, so that a connection that is there does not move the state of one that is not.
+            None => Box::pin(connections.connect()).await?,
         };
         Ok(Self {
             held: Some((session, permit)),
@@ -217,7 +226,7 @@ impl Lease {
         let (dead, permit) = self.held.take().ok_or(Error::Closed)?;
         drop(dead);
         self.connections.counters.broken.count();
-        self.held = Some((self.connections.connect().await?, permit));
+        self.held = Some((Box::pin(self.connections.connect()).await?, permit));
         Ok(())
     }
 

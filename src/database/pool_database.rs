@@ -58,6 +58,11 @@ impl PoolDatabase {
         Lease::bound(&self.connections, &self.mint, client, epoch).await
     }
 
+    /// The same after the kernel said that the session is bound to nobody who is served here.
+    pub(crate) async fn bound_again(&self, lost: Lease, epoch: Epoch) -> Result<Lease> {
+        lost.bound_again(&self.mint, epoch).await
+    }
+
     /// The same on a new connection, in place of one that turned out dead.
     pub(crate) async fn bound_anew(&self, dead: Lease, epoch: Epoch) -> Result<Lease> {
         dead.replaced(&self.mint, epoch).await

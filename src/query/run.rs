@@ -130,6 +130,7 @@ impl Statement {
 
     async fn send_bound<A: Answer>(self, client: &ClientRecord, pool: &PoolDatabase) -> Result<A> {
         let mut lease = pool.bound(client.id, client.epoch).await?;
+        let mut bound_again = false;
         loop {
             if self.residue {
                 lease.expect_residue();
@@ -139,6 +140,11 @@ impl Statement {
                 Ok(answer) => {
                     lease.answered();
                     return Ok(answer);
+                }
+                // The session was bound before the client's placement changed. Nothing was done.
+                Err(failed) if !bound_again && error::is_lost_scope(&failed) => {
+                    bound_again = true;
+                    lease = pool.bound_again(lease, client.epoch).await?;
                 }
                 Err(failed) if !error::is_connection_failure(&failed) => {
                     lease.answered();

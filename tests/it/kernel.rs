@@ -30,18 +30,20 @@ struct Ticket {
     client: Uuid,
     epoch: i64,
     pid: i32,
-    expires: i64,
+    turn: i64,
+    begins_by: i64,
 }
 
 impl Ticket {
     fn fields(self) -> String {
         format!(
-            "{:08x}{}{:016x}{:08x}{:016x}",
+            "{:08x}{}{:016x}{:08x}{:016x}{:016x}",
             self.key_id,
             self.client.simple(),
             self.epoch,
             self.pid,
-            self.expires
+            self.turn,
+            self.begins_by
         )
     }
 
@@ -65,6 +67,8 @@ struct Pool {
     app: PgConnection,
     /// Of the app role's connection.
     pid: i32,
+    /// Of the next ticket there.
+    turn: i64,
     now: i64,
 }
 
@@ -80,14 +84,14 @@ impl Pool {
             &format!("select tenantry.install_key({KEY_ID}, '\\x{}')", hex(KEY)),
         )
         .await;
-        let pid = one(&mut app, "select pg_backend_pid()").await;
-        let now = one(&mut app, "select extract(epoch from now())::bigint").await;
+        let (pid, turn, now) = hello(&mut app).await;
         Self {
             fixture,
             client,
             admin,
             app,
             pid,
+            turn,
             now,
         }
     }
@@ -102,30 +106,39 @@ impl Pool {
             client: self.id(),
             epoch: 1,
             pid: self.pid,
-            expires: 0,
+            turn: self.turn,
+            begins_by: self.now + 600,
         }
     }
 
-    /// What `enter` answers, in a transaction of its own.
+    /// What `enter` answers.
     async fn enter(&mut self, ticket: &str) -> String {
-        run(&mut self.app, "begin").await;
-        let status = enter(&mut self.app, ticket).await;
-        run(&mut self.app, "rollback").await;
+        let (status, turn) = enter(&mut self.app, ticket).await;
+        self.turn = turn.unwrap_or(self.turn);
         status
     }
 
-    /// The SQLSTATE that `current_client` raises where the ticket got into the setting past `enter`.
-    async fn smuggle(&mut self, ticket: &str) -> String {
-        sqlx::query("select set_config('tenantry.ticket', $1, false)")
-            .bind(ticket)
-            .execute(&mut self.app)
+    /// Unbinds the app role's connection.
+    async fn hello(&mut self) {
+        (_, self.turn, _) = hello(&mut self.app).await;
+    }
+
+    /// Binds the app role's connection to the client.
+    async fn bind(&mut self) {
+        let ticket = self.ticket().signed();
+        assert_eq!(self.enter(&ticket).await, "entered");
+    }
+
+    /// The SQLSTATE that `current_client` raises.
+    async fn nobody(&mut self) -> String {
+        refused(&mut self.app, "select tenantry.current_client()")
             .await
-            .unwrap();
-        let code = refused(&mut self.app, "select tenantry.current_client()")
-            .await
-            .code;
-        run(&mut self.app, "reset tenantry.ticket").await;
-        code
+            .code
+    }
+
+    /// The client that the app role's connection is bound to.
+    async fn bound(&mut self) -> Uuid {
+        one(&mut self.app, "select tenantry.current_client()").await
     }
 
     async fn place(&mut self, state: &str, epoch: i64) {
@@ -147,12 +160,24 @@ impl Pool {
     }
 }
 
-async fn enter(app: &mut PgConnection, ticket: &str) -> String {
-    sqlx::query_scalar("select tenantry.enter($1)")
+/// What `enter` answers, and the turn of the next ticket.
+async fn enter(app: &mut PgConnection, ticket: &str) -> (String, Option<i64>) {
+    let answer: String = sqlx::query_scalar("select tenantry.enter($1)")
         .bind(ticket)
         .fetch_one(app)
         .await
-        .unwrap()
+        .unwrap();
+    match answer.split_once(' ') {
+        Some((status, turn)) => (status.to_owned(), Some(turn.parse().unwrap())),
+        None => (answer, None),
+    }
+}
+
+/// The backend, the turn of its next ticket and the time.
+async fn hello(app: &mut PgConnection) -> (i32, i64, i64) {
+    rows(app, "select pid, turn, seconds from tenantry.hello()")
+        .await
+        .remove(0)
 }
 
 /// A backend that waits for, or holds, an advisory lock of that mode.
@@ -256,101 +281,162 @@ async fn a_ticket_of_the_library_is_admitted_and_says_what_it_should() {
         .await
         .unwrap();
     let mut tx = db.begin().await.unwrap();
-    let (ticket, client, pid): (String, Uuid, i32) = sqlx::query_as(
-        "select current_setting('tenantry.ticket'), tenantry.current_client(), pg_backend_pid()",
+    // Any session of the role can read it.
+    let ticket: String = one(
+        &mut pool.app,
+        "select substring(query from '[0-9a-f]{160}') from pg_stat_activity
+         where datname = current_database() and state = 'idle in transaction'",
     )
-    .fetch_one(&mut tx)
-    .await
-    .unwrap();
+    .await;
+    let (client, pid): (Uuid, i32) = sqlx::query_as("select tenantry.current_client(), pg_backend_pid()")
+        .fetch_one(&mut tx)
+        .await
+        .unwrap();
     assert_eq!(client, pool.id());
-    assert_eq!(ticket.len(), 144);
-    let expires = i64::from_str_radix(&ticket[64..80], 16).unwrap();
+    assert_eq!(ticket.len(), 160);
+    let [turn, begins_by] = [64..80, 80..96].map(|at| i64::from_str_radix(&ticket[at], 16).unwrap());
     let said = Ticket {
         key_id: 1,
         client,
         epoch: 1,
         pid,
-        expires,
+        turn,
+        begins_by,
     };
-    assert_eq!(ticket[..80], said.fields());
+    assert_eq!(ticket[..96], said.fields());
+    assert!(turn > 0, "{turn}");
     // Half a minute to begin in.
-    assert!((pool.now..=pool.now + 60).contains(&expires), "{expires}");
-    tx.commit().await.unwrap();
+    assert!((pool.now..=pool.now + 60).contains(&begins_by), "{begins_by}");
 
-    // Read in pg_stat_activity by another session of the same role, it opens nothing there.
+    // It was used, and opens nothing more: there, or in another session.
+    let again: String = sqlx::query_scalar("select tenantry.enter($1)")
+        .bind(&ticket)
+        .fetch_one(&mut tx)
+        .await
+        .unwrap();
+    assert_eq!(again, "forged");
+    tx.commit().await.unwrap();
     assert_eq!(pool.enter(&ticket).await, "forged");
-    assert_eq!(pool.smuggle(&ticket).await, "TN004");
+    assert_eq!(pool.nobody().await, "TN005");
     manager.close().await;
 }
 
 #[tokio::test]
 async fn a_ticket_bound_to_this_backend_or_to_a_time_is_admitted() {
     let mut pool = Pool::start().await;
-    let by_pid = pool.ticket();
-    let later = pool.now + 60;
-    for ticket in [
-        by_pid,
-        Ticket {
-            pid: 0,
-            expires: later,
-            ..by_pid
-        },
-        Ticket {
-            expires: later,
-            ..by_pid
-        },
-    ] {
-        let ticket = ticket.signed();
+    for bound in [true, false] {
+        let next = pool.ticket();
+        let ticket = Ticket {
+            pid: if bound { next.pid } else { 0 },
+            turn: if bound { next.turn } else { 0 },
+            ..next
+        }
+        .signed();
         run(&mut pool.app, "begin").await;
-        assert_eq!(enter(&mut pool.app, &ticket).await, "entered");
-        assert_eq!(
-            one::<Uuid>(&mut pool.app, "select tenantry.current_client()").await,
-            pool.id()
-        );
+        assert_eq!(pool.enter(&ticket).await, "entered");
+        assert_eq!(pool.bound().await, pool.id());
         run(
             &mut pool.app,
             &format!("select tenantry.leave('{ticket}'); commit"),
         )
         .await;
-        // The scope ended with the transaction.
-        assert_eq!(
-            refused(&mut pool.app, "select tenantry.current_client()")
-                .await
-                .code,
-            "TN005"
-        );
+        // The session is what is bound: past the end of the transaction, until it is unbound.
+        assert_eq!(pool.bound().await, pool.id());
+        run(&mut pool.app, "discard sequences").await;
+        assert_eq!(pool.nobody().await, "55000");
+        pool.hello().await;
+        assert_eq!(pool.nobody().await, "TN005");
+        // Without a turn, for any number of times while it lasts.
+        let again = if bound { "forged" } else { "entered" };
+        assert_eq!(pool.enter(&ticket).await, again);
+        pool.hello().await;
     }
+}
+
+#[tokio::test]
+async fn a_binding_outlives_a_rollback() {
+    let mut pool = Pool::start().await;
+    let ticket = pool.ticket();
+    run(&mut pool.app, "begin").await;
+    pool.bind().await;
+    run(&mut pool.app, "rollback").await;
+    assert_eq!(pool.bound().await, pool.id());
+    // The turn that was taken stays taken.
+    assert_eq!(pool.enter(&ticket.signed()).await, "forged");
+    pool.bind().await;
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_once() {
+    let mut pool = Pool::start().await;
+    let ticket = pool.ticket().signed();
+    assert_eq!(pool.enter(&ticket).await, "entered");
+    assert_eq!(pool.enter(&ticket).await, "forged");
+    // What is refused changes nothing.
+    assert_eq!(pool.bound().await, pool.id());
+
+    run(&mut pool.app, "discard sequences").await;
+    let unbound = refused(&mut pool.app, &format!("select tenantry.enter('{ticket}')")).await;
+    assert_eq!(unbound.code, "55000");
+    assert_eq!(pool.nobody().await, "55000");
+
+    pool.hello().await;
+    assert_eq!(pool.enter(&ticket).await, "forged");
+    assert_eq!(pool.nobody().await, "TN005");
+
+    // One that was made and not used is over as well, with the turn it was made for.
+    let unused = pool.ticket().signed();
+    pool.hello().await;
+    assert_eq!(pool.enter(&unused).await, "forged");
+    // And so is one that was refused for what it found.
+    let refused = pool.ticket().signed();
+    pool.place("fenced", 1).await;
+    assert_eq!(pool.enter(&refused).await, "relocating");
+    pool.place("active", 1).await;
+    assert_eq!(pool.enter(&refused).await, "forged");
+    assert_eq!(pool.nobody().await, "TN005");
+    pool.bind().await;
 }
 
 #[tokio::test]
 async fn a_transaction_that_began_in_time_outlives_its_ticket_and_no_other_begins() {
     let mut pool = Pool::start().await;
-    let soon: i64 = one(&mut pool.app, "select ceil(extract(epoch from now()))::bigint").await;
+    let soon: i64 = one(
+        &mut pool.app,
+        "select ceil(extract(epoch from now()))::bigint + 1",
+    )
+    .await;
+    // Without a turn: it is the time that ends it.
     let ticket = Ticket {
-        expires: soon,
+        pid: 0,
+        turn: 0,
+        begins_by: soon,
         ..pool.ticket()
     }
     .signed();
     run(&mut pool.app, "begin").await;
-    assert_eq!(enter(&mut pool.app, &ticket).await, "entered");
+    assert_eq!(pool.enter(&ticket).await, "entered");
     let over = format!("select extract(epoch from clock_timestamp()) > {soon} + 0.1");
     until(&mut pool.app, &over).await;
-    assert_eq!(
-        one::<Uuid>(&mut pool.app, "select tenantry.current_client()").await,
-        pool.id()
-    );
+    assert_eq!(pool.bound().await, pool.id());
+    assert_eq!(pool.enter(&ticket).await, "entered");
     run(
         &mut pool.app,
         &format!("select tenantry.leave('{ticket}'); commit"),
     )
     .await;
     assert_eq!(pool.enter(&ticket).await, "forged");
-    assert_eq!(pool.smuggle(&ticket).await, "TN004");
+    assert_eq!(pool.bound().await, pool.id());
+    pool.hello().await;
+    assert_eq!(pool.enter(&ticket).await, "forged");
+    assert_eq!(pool.nobody().await, "TN005");
 }
 
 #[tokio::test]
 async fn a_ticket_that_is_not_whole_and_signed_is_forged() {
     let mut pool = Pool::start().await;
+    // A turn after the first.
+    pool.hello().await;
     let ticket = pool.ticket();
     let good = ticket.signed();
     let another = Ticket {
@@ -362,16 +448,16 @@ async fn a_ticket_that_is_not_whole_and_signed_is_forged() {
         ("empty", String::new()),
         ("a word", "entered".to_owned()),
         ("the fields alone", ticket.fields()),
-        ("truncated", good[..143].to_owned()),
+        ("truncated", good[..159].to_owned()),
         ("longer", format!("{good}0")),
         ("with a newline", format!("{good}\n")),
         ("with a blank", format!(" {}", &good[1..])),
         ("upper case", good.to_uppercase()),
-        ("no digits", "g".repeat(144)),
-        ("wide digits", "\u{ff10}".repeat(144)),
+        ("no digits", "g".repeat(160)),
+        ("wide digits", "\u{ff10}".repeat(160)),
         (
             "another client's fields under this code",
-            another.fields() + &good[80..],
+            another.fields() + &good[96..],
         ),
         (
             "a hash of key and message",
@@ -394,18 +480,52 @@ async fn a_ticket_that_is_not_whole_and_signed_is_forged() {
             .signed(),
         ),
         (
-            "expired",
+            "another turn",
             Ticket {
-                expires: pool.now - 1,
+                turn: ticket.turn + 9,
                 ..ticket
             }
             .signed(),
         ),
         (
-            "expired and for any backend",
+            "a turn that was",
+            Ticket {
+                turn: ticket.turn - 1,
+                ..ticket
+            }
+            .signed(),
+        ),
+        (
+            "another turn of any backend",
             Ticket {
                 pid: 0,
-                expires: pool.now - 1,
+                turn: ticket.turn + 9,
+                ..ticket
+            }
+            .signed(),
+        ),
+        (
+            "too late",
+            Ticket {
+                begins_by: pool.now - 1,
+                ..ticket
+            }
+            .signed(),
+        ),
+        (
+            "too late and for any backend",
+            Ticket {
+                pid: 0,
+                turn: 0,
+                begins_by: pool.now - 1,
+                ..ticket
+            }
+            .signed(),
+        ),
+        (
+            "without a time",
+            Ticket {
+                begins_by: 0,
                 ..ticket
             }
             .signed(),
@@ -413,18 +533,25 @@ async fn a_ticket_that_is_not_whole_and_signed_is_forged() {
         (
             "before time began",
             Ticket {
-                expires: i64::MIN,
+                begins_by: i64::MIN,
                 ..ticket
             }
             .signed(),
         ),
-        ("bound to nothing", Ticket { pid: 0, ..ticket }.signed()),
+        (
+            "bound to nothing",
+            Ticket {
+                pid: 0,
+                turn: 0,
+                begins_by: 0,
+                ..ticket
+            }
+            .signed(),
+        ),
     ];
-    assert_eq!(pool.enter(&good).await, "entered");
     for (name, ticket) in &forged {
         assert_eq!(pool.enter(ticket).await, "forged", "{name}");
-        let expected = if ticket.is_empty() { "TN005" } else { "TN004" };
-        assert_eq!(pool.smuggle(ticket).await, expected, "{name}");
+        assert_eq!(pool.nobody().await, "TN005", "{name}");
     }
 
     // Every digit counts: one bit of each is turned.
@@ -433,9 +560,14 @@ async fn a_ticket_that_is_not_whole_and_signed_is_forged() {
         let mut flipped = good.clone();
         flipped.replace_range(at..=at, &format!("{digit:x}"));
         assert_eq!(pool.enter(&flipped).await, "forged", "digit {at}");
-        assert_eq!(pool.smuggle(&flipped).await, "TN004", "digit {at}");
+        assert_eq!(pool.nobody().await, "TN005", "digit {at}");
     }
+    // None of it used up the turn.
     assert_eq!(pool.enter(&good).await, "entered");
+    for (name, ticket) in &forged {
+        assert_eq!(pool.enter(ticket).await, "forged", "{name}");
+    }
+    assert_eq!(pool.bound().await, pool.id());
 }
 
 #[tokio::test]
@@ -447,7 +579,7 @@ async fn without_a_ticket_nothing_is_entered_or_left_and_there_is_no_client() {
     let nobody = refused(&mut pool.app, "select tenantry.current_client()").await;
     assert_eq!(
         (&*nobody.code, &*nobody.message),
-        ("TN005", "no client is bound to this transaction")
+        ("TN005", "no client is bound to this session")
     );
     let id = pool.id();
     run(
@@ -455,23 +587,50 @@ async fn without_a_ticket_nothing_is_entered_or_left_and_there_is_no_client() {
         &format!("insert into agents (client_id, slug, name) values ('{id}', 'a', 'A')"),
     )
     .await;
+    let ticket = pool.ticket().signed();
+    for (unbound, code) in [
+        ("select", "TN005"),
+        // No setting is the scope.
+        (
+            &format!("select set_config('tenantry.ticket', '{ticket}', false)"),
+            "TN005",
+        ),
+        (&format!("set tenantry.scope = '{id}'"), "TN005"),
+        ("reset all", "TN005"),
+        ("discard sequences", "55000"),
+    ] {
+        run(&mut pool.app, unbound).await;
+        for sql in [
+            "select * from agents",
+            "insert into agents (slug, name) values ('b', 'B')",
+            "update agents set name = 'x'",
+            "delete from agents",
+        ] {
+            assert_eq!(
+                refused(&mut pool.app, sql).await.code,
+                code,
+                "{sql} after {unbound}"
+            );
+        }
+    }
+    // A session that never said hello has no turn.
+    let mut silent = pool.another_app().await;
+    let for_any = Ticket {
+        pid: 0,
+        ..pool.ticket()
+    }
+    .signed();
     for sql in [
         "select * from agents",
-        "insert into agents (slug, name) values ('b', 'B')",
-        "update agents set name = 'x'",
-        "delete from agents",
+        "select tenantry.current_client()",
+        &format!("select tenantry.leave('{for_any}')"),
     ] {
-        assert_eq!(refused(&mut pool.app, sql).await.code, "TN005", "{sql}");
+        let code = refused(&mut silent, sql).await.code;
+        assert_eq!(code, "55000", "{sql}");
     }
-    // A ticket binds the transaction that it was admitted in, and none after it.
-    let ticket = pool.ticket().signed();
-    assert_eq!(pool.enter(&ticket).await, "entered");
-    assert_eq!(
-        refused(&mut pool.app, "select tenantry.current_client()")
-            .await
-            .code,
-        "TN005"
-    );
+    assert_eq!(enter(&mut silent, &for_any).await.0, "forged");
+    let left: i64 = one(&mut pool.admin, "select count(*) from agents where name = 'A'").await;
+    assert_eq!(left, 1);
 }
 
 #[tokio::test]
@@ -479,20 +638,23 @@ async fn two_keys_are_valid_during_a_rotation_and_one_after_it() {
     let mut pool = Pool::start().await;
     let manager = pool.fixture.manager().await.unwrap();
     let db = manager.tenant(pool.client.id).await.unwrap();
-    assert_eq!(db.query("agents").count().await.unwrap(), 0);
+    db.begin().await.unwrap().commit().await.unwrap();
     run(
         &mut pool.admin,
         &format!("select tenantry.install_key(2, '\\x{}')", hex([2; 32])),
     )
     .await;
-    let new = Ticket {
-        key_id: 2,
-        ..pool.ticket()
-    }
-    .signed_with(&[2; 32]);
+    let new = |pool: &Pool| {
+        let ticket = Ticket {
+            key_id: 2,
+            ..pool.ticket()
+        };
+        ticket.signed_with(&[2; 32])
+    };
     // The library goes on with key 1.
-    assert_eq!(pool.enter(&new).await, "entered");
-    assert_eq!(db.query("agents").count().await.unwrap(), 0);
+    let ticket = new(&pool);
+    assert_eq!(pool.enter(&ticket).await, "entered");
+    db.begin().await.unwrap().commit().await.unwrap();
     let twice = refused(
         &mut pool.admin,
         &format!("select tenantry.install_key(2, '\\x{}')", hex([3; 32])),
@@ -505,56 +667,86 @@ async fn two_keys_are_valid_during_a_rotation_and_one_after_it() {
         "delete from tenantry.scope_keys where key_id = 1",
     )
     .await;
-    assert_eq!(pool.enter(&new).await, "entered");
-    let error = db.query("agents").count().await.unwrap_err();
+    let ticket = new(&pool);
+    assert_eq!(pool.enter(&ticket).await, "entered");
+    // What is bound stays so; nothing more is.
+    assert_eq!(db.query("agents").count().await.unwrap(), 0);
+    let error = db.begin().await.unwrap_err();
     assert!(
         matches!(&error, Error::ScopeRefused { client, .. } if *client == pool.client.id),
         "{error}"
     );
     assert!(!error.is_retryable());
+    let error = db.query("agents").count().await.unwrap_err();
+    assert!(matches!(error, Error::ScopeRefused { .. }), "{error}");
     manager.close().await;
 }
 
 #[tokio::test]
-async fn leaving_raises_where_the_ticket_was_changed() {
+async fn leaving_raises_where_the_session_is_bound_to_another_client_or_to_none() {
     let mut pool = Pool::start().await;
     let other = pool.fixture.shared_client("bolt").await.unwrap();
-    let ticket = pool.ticket();
-    let own = ticket.signed();
-    let others = Ticket {
-        client: other.id.as_uuid(),
-        ..ticket
-    }
-    .signed();
-    for change in [others.as_str(), "", "x"] {
+    let others = |pool: &Pool| {
+        let ticket = Ticket {
+            client: other.id.as_uuid(),
+            ..pool.ticket()
+        };
+        ticket.signed()
+    };
+    for (change, code) in [
+        ("another client", "TN004"),
+        ("select tenantry.hello()", "TN004"),
+        ("discard sequences", "55000"),
+    ] {
+        pool.hello().await;
+        let own = pool.ticket().signed();
         run(&mut pool.app, "begin").await;
-        assert_eq!(enter(&mut pool.app, &own).await, "entered");
-        run(
-            &mut pool.app,
-            &format!("select set_config('tenantry.ticket', '{change}', true)"),
-        )
-        .await;
+        assert_eq!(pool.enter(&own).await, "entered");
+        if change == "another client" {
+            let ticket = others(&pool);
+            assert_eq!(pool.enter(&ticket).await, "entered");
+        } else {
+            run(&mut pool.app, change).await;
+        }
         let left = refused(&mut pool.app, &format!("select tenantry.leave('{own}'); commit")).await;
-        assert_eq!(left.code, "TN004", "{change:?}");
+        assert_eq!(left.code, code, "{change}");
         run(&mut pool.app, "rollback").await;
     }
+    // No setting is part of the scope.
+    pool.hello().await;
+    let own = pool.ticket().signed();
+    run(&mut pool.app, "begin").await;
+    assert_eq!(pool.enter(&own).await, "entered");
+    let others = others(&pool);
+    run(
+        &mut pool.app,
+        &format!(
+            "select set_config('tenantry.ticket', '{others}', true); select tenantry.leave('{own}'); commit"
+        ),
+    )
+    .await;
 
     let manager = pool.fixture.manager().await.unwrap();
     let db = manager.tenant(pool.client.id).await.unwrap();
-    let mut tx = db.begin().await.unwrap();
-    tx.insert("agents")
-        .set("slug", "guide")
-        .set("name", "Guide")
-        .execute()
-        .await
-        .unwrap();
-    sqlx::query("select set_config('tenantry.ticket', '', true)")
-        .execute(&mut tx)
-        .await
-        .unwrap();
-    let error = tx.commit().await.unwrap_err();
-    assert!(matches!(error, Error::ScopeRefused { .. }), "{error}");
-    assert_eq!(db.query("agents").count().await.unwrap(), 0);
+    for (change, told) in [
+        ("select tenantry.hello()", true),
+        ("do $$ begin execute 'dis' || 'card sequences'; end $$", false),
+    ] {
+        let mut tx = db.begin().await.unwrap();
+        tx.insert("agents")
+            .set("slug", "guide")
+            .set("name", "Guide")
+            .execute()
+            .await
+            .unwrap();
+        sqlx::query(change).execute(&mut tx).await.unwrap();
+        let error = tx.commit().await.unwrap_err();
+        assert!(
+            matches!(error, Error::ScopeRefused { .. }) || !told,
+            "{change}: {error:?}"
+        );
+        assert_eq!(db.query("agents").count().await.unwrap(), 0, "{change}");
+    }
     manager.close().await;
 }
 
@@ -563,7 +755,6 @@ async fn leaving_raises_where_the_ticket_was_changed() {
 #[tokio::test]
 async fn a_client_is_admitted_only_where_and_when_it_is_placed() {
     let mut pool = Pool::start().await;
-    let ticket = pool.ticket().signed();
     let cases = [
         ("active", 1, "entered", ""),
         ("capturing", 1, "entered", ""),
@@ -574,21 +765,48 @@ async fn a_client_is_admitted_only_where_and_when_it_is_placed() {
         ("active", 2, "moved", "TN001"),
     ];
     for (state, epoch, status, code) in cases {
+        // Who was bound before finds the same, where the change did not wait for it; and with the change
+        // that does, that its handle is gone.
+        let restore = "update tenantry.placement set state = 'active', epoch = 1";
+        run(&mut pool.admin, restore).await;
+        pool.bind().await;
+        if epoch == 1 {
+            let change = format!("update tenantry.placement set state = '{state}'");
+            run(&mut pool.admin, &change).await;
+            if code.is_empty() {
+                assert_eq!(pool.bound().await, pool.id(), "{state}");
+            } else {
+                assert_eq!(pool.nobody().await, code, "{state}");
+            }
+        }
         pool.place(state, epoch).await;
+        assert_eq!(pool.nobody().await, "TN001", "{state} {epoch}");
+        let ticket = Ticket {
+            epoch: 1,
+            ..pool.ticket()
+        }
+        .signed();
         assert_eq!(pool.enter(&ticket).await, status, "{state} {epoch}");
-        if !code.is_empty() {
-            assert_eq!(pool.smuggle(&ticket).await, code, "{state} {epoch}");
+        if status == "entered" {
+            assert_eq!(pool.bound().await, pool.id(), "{state} {epoch}");
+        } else {
+            assert_eq!(pool.nobody().await, "TN005", "{state} {epoch}");
         }
     }
-    let now = Ticket {
-        epoch: 2,
-        ..pool.ticket()
-    }
-    .signed();
-    assert_eq!(pool.enter(&now).await, "entered");
+    let now = |pool: &Pool| {
+        let ticket = Ticket {
+            epoch: 2,
+            ..pool.ticket()
+        };
+        ticket.signed()
+    };
+    let ticket = now(&pool);
+    assert_eq!(pool.enter(&ticket).await, "entered");
     run(&mut pool.admin, "update tenantry.placement set suspended = true").await;
-    assert_eq!(pool.enter(&now).await, "suspended");
-    assert_eq!(pool.smuggle(&now).await, "TN002");
+    assert_eq!(pool.nobody().await, "TN002");
+    let ticket = now(&pool);
+    assert_eq!(pool.enter(&ticket).await, "suspended");
+    assert_eq!(pool.nobody().await, "TN005");
     // A client that was never here.
     let stranger = Ticket {
         client: Uuid::new_v4(),
@@ -596,7 +814,7 @@ async fn a_client_is_admitted_only_where_and_when_it_is_placed() {
     }
     .signed();
     assert_eq!(pool.enter(&stranger).await, "moved");
-    assert_eq!(pool.smuggle(&stranger).await, "TN001");
+    assert_eq!(pool.nobody().await, "TN005");
 }
 
 type Expected<'a> = &'a dyn Fn(&Error) -> bool;
@@ -628,7 +846,7 @@ async fn the_library_says_what_became_of_the_client_on_entering_and_inside_a_tra
         ("state = 'moved'", &moved),
         ("state = 'standby'", &moved),
         ("state = 'incoming'", &moved),
-        ("epoch = 2", &moved),
+        ("epoch = 2, handle = nextval('tenantry.handles')", &moved),
         ("state = 'fenced'", &relocating),
         ("suspended = true", &suspended),
     ];
@@ -672,7 +890,7 @@ async fn placing_waits_for_transactions_in_flight() {
     let mut mover = pool.another_admin().await;
     let mover_pid = one(&mut mover, "select pg_backend_pid()").await;
     run(&mut pool.app, "begin").await;
-    assert_eq!(enter(&mut pool.app, &ticket).await, "entered");
+    assert_eq!(pool.enter(&ticket).await, "entered");
 
     let fence = format!("select tenantry.place('{}', 'fenced', 1)", pool.id());
     {
@@ -690,9 +908,10 @@ async fn placing_waits_for_transactions_in_flight() {
         )
         .await;
         let mut late = pool.another_app().await;
-        let late_pid = one(&mut late, "select pg_backend_pid()").await;
+        let (late_pid, turn, _) = hello(&mut late).await;
         let late_ticket = Ticket {
             pid: late_pid,
+            turn,
             ..pool.ticket()
         }
         .signed();
@@ -700,7 +919,7 @@ async fn placing_waits_for_transactions_in_flight() {
         let entering = enter(&mut late, &late_ticket);
         tokio::pin!(entering);
         tokio::select! {
-            status = &mut entering => panic!("{status} past a placement that waits"),
+            status = &mut entering => panic!("{status:?} past a placement that waits"),
             () = until(&mut pool.admin, &waits) => {}
         }
         run(
@@ -709,29 +928,26 @@ async fn placing_waits_for_transactions_in_flight() {
         )
         .await;
         place.await;
-        assert_eq!(entering.await, "relocating");
+        // The handle that it waited for is gone.
+        assert_eq!(entering.await.0, "moved");
     }
     assert_eq!(
         one::<i64>(&mut pool.admin, "select count(*) from agents").await,
         1
     );
+    assert_eq!(pool.nobody().await, "TN001");
+    let ticket = pool.ticket().signed();
     assert_eq!(pool.enter(&ticket).await, "relocating");
 }
 
 #[tokio::test]
 async fn a_flip_that_commits_while_a_statement_waits_is_seen_by_it() {
     let mut pool = Pool::start().await;
-    let ticket = pool.ticket().signed();
     let mut mover = pool.another_admin().await;
     let (id, pid) = (pool.id(), pool.pid);
     run(
         &mut pool.admin,
         &format!("insert into agents (client_id, slug, name) values ('{id}', 'guide', 'Guide')"),
-    )
-    .await;
-    run(
-        &mut pool.app,
-        &format!("select set_config('tenantry.ticket', '{ticket}', false)"),
     )
     .await;
     let statements = [
@@ -742,6 +958,7 @@ async fn a_flip_that_commits_while_a_statement_waits_is_seen_by_it() {
     ];
     let waits = locked(pid, "ShareLock", false);
     for sql in &statements {
+        pool.bind().await;
         run(
             &mut mover,
             &format!("begin; select tenantry.place('{id}', 'fenced', 1)"),
@@ -755,8 +972,10 @@ async fn a_flip_that_commits_while_a_statement_waits_is_seen_by_it() {
                 () = until(&mut pool.admin, &waits) => {}
             }
             run(&mut mover, "commit").await;
-            assert_eq!(waiting.await.code, "TN003", "{sql}");
+            assert_eq!(waiting.await.code, "TN001", "{sql}");
         }
+        let ticket = pool.ticket().signed();
+        assert_eq!(pool.enter(&ticket).await, "relocating");
         pool.place("active", 1).await;
     }
 }
@@ -764,7 +983,6 @@ async fn a_flip_that_commits_while_a_statement_waits_is_seen_by_it() {
 #[tokio::test]
 async fn an_old_snapshot_cannot_enter_to_write() {
     let mut pool = Pool::start().await;
-    let ticket = pool.ticket().signed();
     for level in ["repeatable read", "serializable"] {
         run(
             &mut pool.app,
@@ -772,13 +990,16 @@ async fn an_old_snapshot_cannot_enter_to_write() {
         )
         .await;
         pool.place("moved", 1).await;
+        let ticket = pool.ticket().signed();
         let stale = refused(&mut pool.app, &format!("select tenantry.enter('{ticket}')")).await;
         assert_eq!(stale.code, "40001", "{level}");
         run(&mut pool.app, "rollback").await;
+        pool.hello().await;
+        let ticket = pool.ticket().signed();
         assert_eq!(pool.enter(&ticket).await, "moved");
         pool.place("active", 1).await;
         run(&mut pool.app, &format!("begin isolation level {level}")).await;
-        assert_eq!(enter(&mut pool.app, &ticket).await, "entered");
+        pool.bind().await;
         run(&mut pool.app, "rollback").await;
     }
 }
@@ -842,7 +1063,7 @@ async fn functions_of_the_kernel_are_made_as_the_scope_needs_them() {
     )
     .await;
     let names: Vec<_> = definers.iter().map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(names, ["current_client", "enter", "kernel", "leave"]);
+    assert_eq!(names, ["current_client", "enter", "hello", "kernel", "leave"]);
     for (name, owned_by_superuser, config) in &definers {
         assert!(!owned_by_superuser, "{name}");
         assert_eq!(
@@ -854,7 +1075,7 @@ async fn functions_of_the_kernel_are_made_as_the_scope_needs_them() {
 }
 
 #[tokio::test]
-async fn the_app_role_has_four_functions_of_the_kernel_and_no_table() {
+async fn the_app_role_has_five_functions_of_the_kernel_and_no_table() {
     let mut pool = Pool::start().await;
     let id = pool.id();
     let executable: Vec<(String,)> = rows(
@@ -864,12 +1085,15 @@ async fn the_app_role_has_four_functions_of_the_kernel_and_no_table() {
     )
     .await;
     let executable: Vec<_> = executable.iter().map(|(name,)| name.as_str()).collect();
-    assert_eq!(executable, ["current_client", "enter", "kernel", "leave"]);
+    assert_eq!(
+        executable,
+        ["current_client", "enter", "hello", "kernel", "leave"]
+    );
 
     let tables: Vec<(String,)> = rows(
         &mut pool.app,
         "select relname::text from pg_class
-         where relnamespace = 'tenantry'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S') order by 1",
+         where relnamespace = 'tenantry'::regnamespace and relkind in ('r', 'p', 'v', 'm') order by 1",
     )
     .await;
     assert!(tables.len() >= 5, "{tables:?}");
@@ -884,11 +1108,27 @@ async fn the_app_role_has_four_functions_of_the_kernel_and_no_table() {
             assert_eq!(refused(&mut pool.app, &sql).await.code, "42501", "{sql}");
         }
     }
+    pool.bind().await;
+    for sequence in ["turn", "scope", "handles"] {
+        for sql in [
+            format!("select currval('tenantry.{sequence}')"),
+            format!("select nextval('tenantry.{sequence}')"),
+            format!("select setval('tenantry.{sequence}', 1)"),
+            format!("select setval('tenantry.{sequence}', 1, false)"),
+            format!("select last_value from tenantry.{sequence}"),
+            format!("alter sequence tenantry.{sequence} restart"),
+            format!("drop sequence tenantry.{sequence}"),
+        ] {
+            assert_eq!(refused(&mut pool.app, &sql).await.code, "42501", "{sql}");
+        }
+    }
+    // Of the one that it took last, in whatever schema; this one has no right to.
+    assert_eq!(refused(&mut pool.app, "select lastval()").await.code, "42501");
+    assert_eq!(pool.bound().await, id);
     for sql in [
         "update tenantry.placement set state = 'active'".to_owned(),
         format!("select tenantry.place('{id}', 'active', 9)"),
-        format!("select tenantry.admit('{id}', 1)"),
-        format!("select tenantry.lock_key('{id}')"),
+        "select tenantry.lock_key(1)".to_owned(),
         format!("select tenantry.read_ticket('{}')", pool.ticket().signed()),
         format!("select tenantry.install_key(9, '\\x{}')", hex([9; 32])),
         format!("select tenantry.pad_key('\\x{}')", hex([9; 32])),
@@ -937,9 +1177,8 @@ async fn the_policy_is_evaluated_once_a_statement_and_the_predicate_prunes() {
         .await;
     }
     run(&mut pool.admin, "analyze agents").await;
-    let ticket = pool.ticket().signed();
     run(&mut pool.app, "begin").await;
-    assert_eq!(enter(&mut pool.app, &ticket).await, "entered");
+    pool.bind().await;
     let mut plan = async |sql: String| -> String {
         let explain = format!("explain (analyze, costs off, timing off, summary off, buffers off) {sql}");
         let lines: Vec<(String,)> = rows(&mut pool.app, &explain).await;
@@ -1261,9 +1500,8 @@ async fn a_protected_table_stamps_the_client_and_gives_four_rights() {
     let granted: Vec<_> = granted.iter().map(|(right,)| right.as_str()).collect();
     assert_eq!(granted, ["DELETE", "INSERT", "SELECT", "UPDATE"]);
 
-    let ticket = pool.ticket().signed();
     run(&mut pool.app, "begin").await;
-    assert_eq!(enter(&mut pool.app, &ticket).await, "entered");
+    pool.bind().await;
     // The sequence of a serial column can be used, and no more than that.
     let stamped: Vec<(Uuid, i64, i32)> = rows(
         &mut pool.app,
@@ -1302,12 +1540,7 @@ async fn a_partition_named_directly_shows_nothing_even_where_it_was_granted() {
         ),
     )
     .await;
-    let ticket = pool.ticket().signed();
-    run(
-        &mut pool.app,
-        &format!("select set_config('tenantry.ticket', '{ticket}', false)"),
-    )
-    .await;
+    pool.bind().await;
     assert_eq!(one::<i64>(&mut pool.app, "select count(*) from t").await, 1);
     for part in ["t_1", "t_1_0"] {
         assert_eq!(
@@ -1358,12 +1591,7 @@ async fn a_stray_permissive_policy_widens_nothing() {
         ),
     )
     .await;
-    let ticket = pool.ticket().signed();
-    run(
-        &mut pool.app,
-        &format!("select set_config('tenantry.ticket', '{ticket}', false)"),
-    )
-    .await;
+    pool.bind().await;
     let names: Vec<(String,)> = rows(&mut pool.app, "select name from agents").await;
     assert_eq!(names, [("mine".to_owned(),)]);
     for sql in [

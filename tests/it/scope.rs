@@ -1,6 +1,7 @@
 //! Two clients of one pool, and one with a database of its own.
 #![expect(clippy::disallowed_methods, reason = "a host's own statements")]
 
+use sqlx::{Connection, PgConnection};
 use tenantry::testing::Fixture;
 use tenantry::{Error, Order};
 
@@ -93,6 +94,33 @@ async fn the_sql_of_a_query_is_told_without_its_values() -> Outcome {
         let error = db.query("agents").columns(["nam"]).to_sql().await.unwrap_err();
         assert!(matches!(error, Error::UnknownColumn { .. }), "{error}");
     }
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_that_was_bound_before_a_change_of_placement_is_bound_again() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let manager = fixture.manager().await?;
+    let acme = fixture.shared_client("acme").await?;
+    let db = manager.tenant(acme.id).await?;
+    assert_eq!(db.query("agents").count().await?, 0);
+    let pool = fixture.database("pool-1");
+    let mut admin = PgConnection::connect_with(&fixture.admin_options(&pool)).await?;
+    sqlx::query("select tenantry.place($1, 'active', $2)")
+        .bind(acme.id)
+        .bind(acme.epoch)
+        .execute(&mut admin)
+        .await?;
+    db.insert("agents")
+        .set("slug", "guide")
+        .set("name", "Guide")
+        .execute()
+        .await?;
+    assert_eq!(db.query("agents").count().await?, 1);
+    let statistics = db.pool_statistics().unwrap();
+    assert_eq!((statistics.binds, statistics.broken), (2, 0), "{statistics:?}");
     manager.close().await;
     fixture.close().await;
     Ok(())
