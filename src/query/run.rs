@@ -144,7 +144,7 @@ impl Statement {
                 // The session was bound before the client's placement changed. Nothing was done.
                 Err(failed) if !bound_again && error::is_lost_scope(&failed) => {
                     bound_again = true;
-                    lease = pool.bound_again(lease, client.epoch).await?;
+                    lease = Box::pin(pool.bound_again(lease, client.epoch)).await?;
                 }
                 Err(failed) if !error::is_connection_failure(&failed) => {
                     lease.answered();
@@ -153,7 +153,7 @@ impl Statement {
                 // A connection that died of old age. A write is sent again only where it never left.
                 Err(failed) if used && (self.mode == Mode::ReadOnly || error::was_never_sent(&failed)) => {
                     tracing::debug!(client = %client.id, error = %failed, "a dead connection is replaced");
-                    lease = pool.bound_anew(lease, client.epoch).await?;
+                    lease = Box::pin(pool.bound_anew(lease, client.epoch)).await?;
                 }
                 Err(failed) => return Err(Error::of_statement(client.id, self.step, failed)),
             }

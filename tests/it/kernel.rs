@@ -432,6 +432,7 @@ async fn a_transaction_that_began_in_time_outlives_its_ticket_and_no_other_begin
     assert_eq!(pool.nobody().await, "TN005");
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of forgeries")]
 #[tokio::test]
 async fn a_ticket_that_is_not_whole_and_signed_is_forged() {
     let mut pool = Pool::start().await;
