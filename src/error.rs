@@ -383,9 +383,10 @@ pub(crate) fn is_connection_failure(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             true
         }
-        // Class 08 and the class 57 codes of a server that ends the session.
+        // Class 08, and the codes of a server that ends the session.
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05")
+            let ends = ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04"];
+            code.starts_with("08") || ends.contains(&&*code)
         }),
         _ => false,
     }
@@ -397,6 +398,15 @@ pub(crate) fn is_lost_scope(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| matches!(&*code, "TN001" | "TN005" | "55000"))
+}
+
+/// Whether a statement without a name was destroyed before it was run; see where types are learnt, in the
+/// connections of a pool database.
+pub(crate) fn is_lost_statement(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("26000")
 }
 
 /// Whether the socket refused the bytes: the server has not seen the end of the message, and so did nothing.

@@ -25,8 +25,8 @@ pub use self::client::{
     ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,
     InvalidName, Placement, PoolId, UnknownStatus,
 };
-pub use self::database::{ConnectionOptions, DedicatedPool, PoolStatistics};
-pub use self::directory::{Directory, PlatformDirectory, PoolRecord};
+pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
+pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, UnknownBinding};
 pub use self::error::{Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
 pub use self::provision::{NewClient, NewPool};

@@ -9,6 +9,7 @@ create table platform.pools (
     name             text            not null,
     app_connection   platform.sealed not null,
     admin_connection platform.sealed,
+    binding          text            not null default 'session',
     scope_key        platform.sealed not null,
     scope_key_id     integer         not null,
     capacity         integer         not null,
@@ -21,11 +22,13 @@ create table platform.pools (
     -- Deferrable, so that one statement can swap two positions.
     constraint pools_position_key unique (position) deferrable initially immediate,
     constraint pools_name_not_blank check (btrim(name) <> '' and char_length(name) <= 200),
+    constraint pools_binding_known check (binding in ('session', 'transaction')),
     constraint pools_scope_key_id_positive check (scope_key_id > 0),
     constraint pools_capacity_positive check (capacity > 0),
     constraint pools_capacity_not_exceeded check (client_count <= capacity)
 );
 
+comment on column platform.pools.binding is 'transaction: app_connection leads through a transaction pooler';
 comment on column platform.pools.scope_key is 'the key with which the kernel of the pool database checks a scope';
 comment on column platform.pools.client_count is 'clients placed here and not deleted; the database counts them';
 comment on column platform.pools.position is 'pools are filled in this order';

@@ -13,12 +13,15 @@ create table tenantry.installation (
 
 insert into tenantry.installation (kind, kernel_version) values ('pool', 1);
 
--- What a session is bound to is the last value it took of two sequences. Nobody without rights on them can
+-- What a session is bound to is the last value it took of some sequences. Nobody without rights on them can
 -- change that, in whatever SQL: unlike a setting, it cannot be forged.
---   turn:  a number that no other binding ever had; a ticket is good for the turn it was made for, once.
---   scope: the handle of the client that is bound, or 0. Unlogged: a crash ends all sessions.
+--   turn:   a number that no other binding ever had; a ticket is good for the turn it was made for, once.
+--   scope:  the handle of the client that is bound, or 0.
+--   moment: when the transaction began that last bound or unbound it, in microseconds since 1970.
+-- The last two are unlogged: a crash ends all sessions.
 create sequence tenantry.turn;
 create unlogged sequence tenantry.scope minvalue 0 start 0;
+create unlogged sequence tenantry.moment minvalue 0 start 0;
 
 -- A handle is a client under one epoch. It is new after every change that sessions bound before must not miss.
 create sequence tenantry.handles;
@@ -82,6 +85,14 @@ begin
 end
 $$;
 
+-- Deletes the keys before that one. Whoever still makes tickets with them is refused and reads its key again.
+create function tenantry.retire_keys(p_before integer) returns void
+language sql strict
+set search_path = pg_catalog, pg_temp
+begin atomic
+    delete from tenantry.scope_keys where key_id < p_before;
+end;
+
 -- The advisory lock of a handle: shared by the transactions of its client, exclusive for who moves it.
 create function tenantry.lock_key(p_handle bigint) returns bigint
 language sql immutable strict parallel safe
@@ -114,5 +125,22 @@ begin
     set state = p_state, epoch = p_epoch, suspended = p_suspended,
         handle = nextval('tenantry.handles'), changed_at = now()
     where client_id = p_client;
+end
+$$;
+
+-- Changes what sessions are bound with, in place: whoever is bound is bound again, under the new epoch.
+create function tenantry.renew(p_client uuid, p_epoch bigint, p_suspended boolean) returns void
+language plpgsql strict
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    v_state text;
+begin
+    select state into v_state from tenantry.placement where client_id = p_client for update;
+    if v_state is distinct from 'active' then
+        raise exception 'client % is % here, and not to be changed', p_client, coalesce(v_state, 'not placed')
+            using errcode = 'TN003';
+    end if;
+    perform tenantry.place(p_client, v_state, p_epoch, p_suspended);
 end
 $$;

@@ -1,5 +1,9 @@
 -- Binding a session to a client, and the fence that every statement passes.
 
+create function tenantry.this_moment() returns bigint
+language sql stable parallel restricted
+return (extract(epoch from pg_catalog.transaction_timestamp()) * 1000000)::bigint;
+
 -- What a connection is told when it is made, or made anew: its backend, its turn and the time. Unbinds.
 create function tenantry.hello(out pid integer, out turn bigint, out seconds bigint)
 language plpgsql volatile parallel unsafe security definer
@@ -9,14 +13,16 @@ begin
     pid := pg_backend_pid();
     turn := nextval('tenantry.turn');
     seconds := extract(epoch from clock_timestamp());
-    perform setval('tenantry.scope', 0);
+    perform setval('tenantry.scope', 0), setval('tenantry.moment', tenantry.this_moment());
 end
 $$;
 
 -- A ticket is 160 hexadecimal digits: key id (8), client (32), epoch (16), backend pid or 0 (8), turn or 0 (16), the last
 -- second since 1970 in which its transaction may begin (16), HMAC-SHA256 of the 96 digits before it (64).
--- One with pid and turn is good once, on one backend; one without, for poolers, for a few seconds. The app
--- role's sessions can read each other's statements: a ticket seen there must be of no use.
+-- The app role's sessions can read each other's statements: a ticket seen there must be of no use. One with
+-- pid and turn is good once, on one backend. One without, for transaction poolers, is good for a few seconds
+-- in a session that nobody is bound to, and only for the first to bind or unbind it in a transaction: a
+-- statement of a client runs in a transaction that was entered before.
 -- NULL in, or a damaged ticket: nothing out.
 create function tenantry.read_ticket(p_ticket text, out client uuid, out epoch bigint, out turn bigint)
 language plpgsql volatile parallel restricted
@@ -50,8 +56,10 @@ begin
 end
 $$;
 
--- Binds the session to the client of the ticket and returns entered, moved, relocating, suspended or
--- forged, and the next turn behind all but forged. It returns rather than raises, because an error inside a
+-- Binds the session to the client of the ticket and returns entered, moved, relocating, suspended, unknown or
+-- forged, and the next turn behind all but forged. Unknown is a session behind a pooler of which it is not
+-- known that nobody is bound to it; nobody is from then on, and another transaction may be entered there. It
+-- returns rather than raises, because an error inside a
 -- batch would leave the connection in an aborted transaction. NULL is an error.
 create function tenantry.enter(p_ticket text) returns text
 language plpgsql volatile parallel unsafe security definer
@@ -62,15 +70,34 @@ declare
     v_handle bigint;
     v_here   tenantry.placement;
     v_status text;
+    v_again  boolean;
+    v_known  boolean;
 begin
     if p_ticket is null then
         raise exception 'a ticket is needed to enter' using errcode = 'TN004';
     end if;
     select * into v_ticket from tenantry.read_ticket(p_ticket);
-    if v_ticket.client is null or (v_ticket.turn <> 0 and v_ticket.turn <> currval('tenantry.turn')) then
+    if v_ticket.client is null then
+        return 'forged';
+    elsif v_ticket.turn <> 0 then
+        v_again := v_ticket.turn <> currval('tenantry.turn');
+    else
+        begin
+            v_again := currval('tenantry.moment') = tenantry.this_moment();
+            v_known := currval('tenantry.scope') = 0;
+        exception when object_not_in_prerequisite_state then
+            -- Statements can discard what their session remembers.
+            v_known := false;
+        end;
+        if not coalesce(v_again, false) and not v_known then
+            perform setval('tenantry.scope', 0), setval('tenantry.moment', tenantry.this_moment());
+            return 'unknown 0';
+        end if;
+    end if;
+    if v_again then
         return 'forged';
     end if;
-    -- What the client before took of the host's sequences; and of these two.
+    -- What the client before took of the host's sequences; and of these.
     discard sequences;
 
     -- An older snapshot than the lock cannot see a flip; the row lock raises 40001 instead.
@@ -88,7 +115,8 @@ begin
         when v_here.suspended then 'suspended'
         else 'entered'
     end;
-    perform setval('tenantry.scope', case v_status when 'entered' then v_handle else 0 end);
+    perform setval('tenantry.scope', case v_status when 'entered' then v_handle else 0 end),
+        setval('tenantry.moment', tenantry.this_moment());
     return v_status || ' ' || nextval('tenantry.turn');
 end
 $$;

@@ -6,7 +6,10 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::client::ClientId;
 
-/// Who may hold a connection: so many at once, of each client no more than its share, in the order they came.
+/// Who may hold a connection: so many at once, of each client no more than its share, in the order they came
+/// but for this: whoever waits for the client that a connection was just used for has it first, since it is
+/// bound already, and one whose client uses another connection at the moment lets those behind it go first.
+/// Nobody is overtaken more than [`MOST_OVERTAKEN`] times.
 ///
 /// A client at its share waits without holding up those behind it.
 #[derive(Debug)]
@@ -29,8 +32,16 @@ struct State {
 struct Waiting {
     client: ClientId,
     share: usize,
+    overtaken: u32,
     grant: oneshot::Sender<Permit>,
 }
+
+/// How often those that came later may go first. The more, the more statements find a connection bound to
+/// their client; the fewer, the more even the waits.
+const MOST_OVERTAKEN: u32 = 16;
+
+/// How many of those that wait are looked at for one that a connection is bound to.
+const LOOK_AHEAD: usize = 64;
 
 /// The right to hold one connection. Dropped, the next in line has it.
 #[derive(Debug)]
@@ -72,7 +83,12 @@ impl Admission {
                 return Ok((self.permit(client), false));
             }
             let (grant, granted) = oneshot::channel();
-            state.waiting.push_back(Waiting { client, share, grant });
+            state.waiting.push_back(Waiting {
+                client,
+                share,
+                overtaken: 0,
+                grant,
+            });
             granted
         };
         match tokio::time::timeout(timeout, granted).await {
@@ -87,11 +103,14 @@ impl Admission {
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.state()
-            .waiting
-            .iter()
-            .filter(|waiting| !waiting.grant.is_closed())
-            .count()
+        let state = self.state();
+        let alive = state.waiting.iter().filter(|waiting| !waiting.grant.is_closed());
+        alive.count()
+    }
+
+    pub(super) fn is_waited_for(&self) -> bool {
+        let state = self.state();
+        state.waiting.iter().any(|waiting| !waiting.grant.is_closed())
     }
 
     /// Refuses whoever comes or waits, and waits until every permit is back.
@@ -142,21 +161,45 @@ impl State {
         }
     }
 
-    /// The first in line that may have what is free.
-    fn next(&mut self, max: usize) -> Option<Waiting> {
-        let mut at = 0;
-        while self.in_use < max && at < self.waiting.len() {
-            let waiting = &self.waiting[at];
-            let (client, share, gone) = (waiting.client, waiting.share, waiting.grant.is_closed());
-            if gone {
-                self.waiting.remove(at);
-            } else if self.take(max, client, share) {
-                return self.waiting.remove(at);
-            } else {
-                at += 1;
-            }
+    /// Who has what is free, after it was used for a client.
+    fn next(&mut self, max: usize, used_for: ClientId) -> Option<Waiting> {
+        if self.in_use >= max {
+            return None;
         }
-        None
+        let (mut first, mut chosen) = (None, None);
+        let mut at = 0;
+        while let Some(waiting) = self.waiting.get(at) {
+            if waiting.grant.is_closed() {
+                self.waiting.remove(at);
+                continue;
+            }
+            let held = self.by_client.get(&waiting.client).copied().unwrap_or_default();
+            // One at its share is not overtaken: it would not have been served.
+            if held < waiting.share.max(1) {
+                first = first.or(Some(at));
+                if waiting.client == used_for {
+                    chosen = Some(at);
+                    break;
+                }
+                if held == 0 {
+                    chosen = chosen.or(Some(at));
+                }
+                if waiting.overtaken >= MOST_OVERTAKEN || at >= LOOK_AHEAD {
+                    // Nobody behind it goes first any more.
+                    chosen = chosen.or(Some(at));
+                    break;
+                }
+            }
+            at += 1;
+        }
+        let at = chosen.or(first)?;
+        let chosen = self.waiting.remove(at)?;
+        for waiting in self.waiting.iter_mut().take(at) {
+            waiting.overtaken += 1;
+        }
+        self.in_use += 1;
+        *self.by_client.entry(chosen.client).or_default() += 1;
+        Some(chosen)
     }
 }
 
@@ -165,7 +208,7 @@ impl Drop for Permit {
         let next = {
             let mut state = self.admission.state();
             state.give_back(self.client);
-            state.next(self.admission.max)
+            state.next(self.admission.max, self.client)
         };
         self.admission.returned.notify_waiters();
         if let Some(Waiting { client, grant, .. }) = next {
@@ -203,6 +246,58 @@ mod tests {
         drop(second);
         third.await.unwrap();
         assert_eq!(admission.in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_client_of_a_connection_has_it_first() {
+        let admission = Arc::new(Admission::new(1));
+        let (a, b) = (ClientId::new(), ClientId::new());
+        let first = taken(&admission, a, 1).await;
+        let mut other = Box::pin(admission.admit(b, 1, FOREVER));
+        let mut same = Box::pin(admission.admit(a, 1, FOREVER));
+        assert!(other.as_mut().now_or_never().is_none());
+        assert!(same.as_mut().now_or_never().is_none());
+        drop(first);
+        let (same, _) = same.now_or_never().unwrap().unwrap();
+        assert!(other.as_mut().now_or_never().is_none());
+        drop(same);
+        other.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_client_in_use_lets_the_others_first() {
+        let admission = Arc::new(Admission::new(2));
+        let (a, b, c) = (ClientId::new(), ClientId::new(), ClientId::new());
+        let (of_a, of_b) = (taken(&admission, a, 2).await, taken(&admission, b, 2).await);
+        let mut second_of_a = Box::pin(admission.admit(a, 2, FOREVER));
+        let mut of_c = Box::pin(admission.admit(c, 2, FOREVER));
+        assert!(second_of_a.as_mut().now_or_never().is_none());
+        assert!(of_c.as_mut().now_or_never().is_none());
+        drop(of_b);
+        let of_c = of_c.now_or_never().unwrap().unwrap();
+        drop(of_a);
+        second_of_a.now_or_never().unwrap().unwrap();
+        drop(of_c);
+    }
+
+    #[tokio::test]
+    async fn nobody_is_overtaken_for_ever() {
+        let admission = Arc::new(Admission::new(1));
+        let (a, b) = (ClientId::new(), ClientId::new());
+        let mut held = taken(&admission, a, 1).await;
+        let mut patient = Box::pin(admission.admit(b, 1, FOREVER));
+        assert!(patient.as_mut().now_or_never().is_none());
+        for _ in 0..MOST_OVERTAKEN {
+            let mut next = Box::pin(admission.admit(a, 1, FOREVER));
+            assert!(next.as_mut().now_or_never().is_none());
+            drop(held);
+            held = next.now_or_never().unwrap().unwrap().0;
+        }
+        let mut next = Box::pin(admission.admit(a, 1, FOREVER));
+        assert!(next.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(next.as_mut().now_or_never().is_none());
+        patient.now_or_never().unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -1,17 +1,26 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "begins the transactions in which catalogues and types are read"
+)]
+
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::admission::{Admission, NotAdmitted, Permit};
 use super::options::ConnectionOptions;
+use super::scope_keys::ScopeKeys;
 use super::session::{Open, Scope, Session};
 use super::statistics::{Counters, PoolStatistics};
-use crate::client::ClientId;
+use super::timeouts::Timeouts;
+use crate::client::{ClientId, Epoch};
+use crate::directory::Binding;
 use crate::error::{Error, Result};
+use crate::plan::Guards;
 
 /// The connections of this process to one pool database, each idle one bound to the client it served last.
 ///
@@ -22,8 +31,13 @@ pub(super) struct Connections {
     /// The database, for errors.
     pub(super) label: String,
     pub(super) counters: Counters,
+    pub(super) keys: ScopeKeys,
     connect: PgConnectOptions,
     options: ConnectionOptions,
+    /// Behind a pooler: what each transaction is told of settings.
+    pins: Option<Arc<str>>,
+    /// Behind a pooler: a query of every type that sqlx does not know by itself.
+    types: OnceLock<String>,
     admission: Arc<Admission>,
     /// Longest idle first.
     idle: Mutex<Vec<Idle>>,
@@ -46,10 +60,12 @@ struct BackOff {
 }
 
 /// What a session needs before it can serve again.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repair {
     /// Its state is known, and the host's statements may have left something behind.
     Clean,
+    /// It is inside a transaction that only read.
+    Rollback,
     /// Its state is not known.
     Reset,
 }
@@ -61,11 +77,23 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Connections {
-    pub(super) fn new(label: String, connect: PgConnectOptions, options: ConnectionOptions) -> Self {
+    pub(super) fn new(
+        label: String,
+        connect: PgConnectOptions,
+        binding: Binding,
+        keys: ScopeKeys,
+        options: ConnectionOptions,
+    ) -> Self {
         Self {
             label,
             counters: Counters::default(),
-            connect: options.pin(connect),
+            keys,
+            connect: options.pin(connect, binding),
+            pins: match binding {
+                Binding::Session => None,
+                Binding::Transaction => Some(options.pins().into()),
+            },
+            types: OnceLock::new(),
             admission: Arc::new(Admission::new(options.max_connections as usize)),
             options,
             idle: Mutex::default(),
@@ -75,9 +103,31 @@ impl Connections {
         }
     }
 
+    /// What the client of that plan is to be bound to.
+    pub(super) fn scope(&self, client: ClientId, epoch: Epoch, guards: &Guards) -> Scope {
+        Scope {
+            client,
+            epoch,
+            timeouts: self.options.timeouts(guards),
+        }
+    }
+
+    /// How many connections the client of that plan may hold at once.
+    pub(super) fn share(&self, guards: &Guards) -> usize {
+        self.options.client_share(guards)
+    }
+
+    pub(super) fn answer_grace(&self) -> Duration {
+        self.options.answer_grace
+    }
+
+    /// Whether anybody waits for a connection.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.admission.is_waited_for()
+    }
+
     /// The right to hold one connection; waits in order, up to the acquire timeout.
-    pub(super) async fn permit(&self, client: ClientId) -> Result<Permit> {
-        let share = self.options.client_share();
+    pub(super) async fn permit(&self, client: ClientId, share: usize) -> Result<Permit> {
         let timeout = self.options.acquire_timeout;
         match self.admission.admit(client, share, timeout).await {
             Ok((permit, waited)) => {
@@ -95,12 +145,16 @@ impl Connections {
         }
     }
 
-    /// An idle session: one bound to the scope, or the one that was idle longest.
+    /// An idle session: one bound to the scope, or one to be cleared, or the one that was idle longest.
     pub(super) fn idle(&self, scope: Scope) -> Option<Session> {
         let mut idle = self.lock_idle();
         self.close_expired(&mut idle);
-        let at = idle.iter().rposition(|idle| idle.session.is_bound_to(scope));
-        let at = at.or((!idle.is_empty()).then_some(0))?;
+        let at = idle
+            .iter()
+            .rposition(|idle| idle.session.is_bound_to(scope))
+            // What a client left there holds locks until it is cleared.
+            .or_else(|| idle.iter().position(|idle| idle.session.residue))
+            .or((!idle.is_empty()).then_some(0))?;
         Some(idle.remove(at).session)
     }
 
@@ -109,17 +163,36 @@ impl Connections {
         let open = Open::count(&self.size);
         let session = self
             .connecting(async {
-                let conn = PgConnection::connect_with(&self.connect).await?;
-                Session::open(conn, open).await
+                let mut conn = PgConnection::connect_with(&self.connect).await?;
+                if let (Some(_), Some(types)) = (&self.pins, self.types.get()) {
+                    learn(&mut conn, types).await?;
+                }
+                Session::open(conn, self.pins.clone(), Timeouts::from(&self.options), open).await
             })
             .await?;
         self.counters.connects.count();
         Ok(session)
     }
 
-    /// A connection for reading catalogues, which never serves a client.
+    /// A connection for reading catalogues, which never serves a client; inside a transaction, so that a pooler
+    /// gives it one session.
     pub(super) async fn connect_unbound(&self) -> Result<PgConnection> {
-        self.connecting(PgConnection::connect_with(&self.connect)).await
+        self.connecting(async {
+            let mut conn = PgConnection::connect_with(&self.connect).await?;
+            conn.execute(sqlx::raw_sql("BEGIN READ ONLY")).await?;
+            if let Some(pins) = &self.pins {
+                let pins = AssertSqlSafe(format!("SELECT {pins}"));
+                conn.execute(sqlx::raw_sql(pins)).await?;
+            }
+            Ok(conn)
+        })
+        .await
+    }
+
+    /// Sets the types that connections to a pooler are to know.
+    pub(super) fn expect_types(&self, query: String) {
+        // Set once, when the database is opened.
+        let _ = self.types.set(query);
     }
 
     async fn connecting<T>(&self, connect: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
@@ -174,7 +247,7 @@ impl Connections {
             let repairing = async {
                 match repair {
                     Repair::Clean => session.clean().await,
-                    Repair::Reset => session.reset().await,
+                    Repair::Rollback | Repair::Reset => session.reset().await,
                 }
             };
             let failed = match tokio::time::timeout(REPAIR_TIMEOUT, repairing).await {
@@ -184,7 +257,9 @@ impl Connections {
             };
             match failed {
                 None => {
-                    this.counters.repaired.count();
+                    if repair != Repair::Rollback {
+                        this.counters.repaired.count();
+                    }
                     this.give_back(session);
                 }
                 Some(reason) => {
@@ -217,7 +292,7 @@ impl Connections {
             let idle = self.lock_idle();
             (
                 idle.len(),
-                idle.iter().filter(|idle| idle.session.bound().is_some()).count(),
+                idle.iter().filter(|idle| idle.session.is_bound()).count(),
             )
         };
         let counters = &self.counters;
@@ -266,6 +341,19 @@ impl Connections {
     fn back_off(&self) -> MutexGuard<'_, BackOff> {
         self.back_off.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Asks for a value of each type. sqlx looks up those it does not know between preparing a statement and
+/// running it, in the simple protocol, which destroys a statement without a name: the statement that is the
+/// first to use a type fails. So the first is this one.
+async fn learn(conn: &mut PgConnection, types: &str) -> sqlx::Result<()> {
+    conn.execute(sqlx::raw_sql("BEGIN")).await?;
+    let asked = sqlx::query(AssertSqlSafe(types.to_owned()))
+        .persistent(false)
+        .fetch_all(&mut *conn)
+        .await;
+    tracing::trace!(failed = asked.is_err(), "types were looked up");
+    conn.execute(sqlx::raw_sql("ROLLBACK")).await.map(drop)
 }
 
 impl fmt::Debug for Connections {

@@ -3,8 +3,8 @@
     reason = "binds sessions, and begins and ends transactions, of pool databases"
 )]
 
-use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use sqlx::error::DatabaseError;
@@ -12,11 +12,12 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Either, Executor, PgConnection};
 
 use super::admission::Permit;
+use super::answer::within;
 use super::connections::{Connections, Repair};
-use super::residue;
-use super::session::{Answered, Scope, Session};
+use super::session::{Answered, End, Scope, Session};
 use super::ticket::TicketMint;
-use crate::client::{ClientId, ClientStatus, Epoch};
+use super::transaction::TransactionOptions;
+use crate::client::ClientStatus;
 use crate::error::{self, Error, Result};
 
 /// Whether a statement may write.
@@ -35,35 +36,52 @@ pub(crate) struct Lease {
     // `None` only after the connection was given back.
     held: Option<(Session, Permit)>,
     connections: Arc<Connections>,
-    client: ClientId,
-    /// The ticket that the transaction was entered with.
+    scope: Scope,
+    /// What made the ticket that the transaction was entered with, and that ticket.
+    mint: Arc<TicketMint>,
     ticket: String,
-    /// Whether the session is outside any transaction and has answered all it was asked.
-    idle: bool,
+    state: State,
 }
 
-/// Isolation is said, so that no stored default of a role decides it.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Outside any transaction, and all that was asked is answered.
+    Idle,
+    /// A transaction that read is open, and all that was asked is answered.
+    Read,
+    /// Anything else.
+    Unknown,
+}
+
+/// How many sessions of a pooler are told in a row that nobody is bound to them.
+const MOST_UNKNOWN: usize = 100;
 
 impl Lease {
-    /// A connection bound to the client, for one statement in autocommit: no round trip where an idle one is
-    /// bound to it, else one.
+    /// A connection bound to the client, for one statement by itself: in autocommit, with no round trip where
+    /// an idle one is bound to it, else one; behind a pooler in a transaction that [`done`](Self::done) ends.
     ///
     /// # Cancel safety
     /// Dropped at any point, the connection is made good or closed.
     pub(super) async fn bound(
         connections: &Arc<Connections>,
-        mint: &TicketMint,
-        client: ClientId,
-        epoch: Epoch,
+        scope: Scope,
+        share: usize,
+        mode: Mode,
     ) -> Result<Self> {
-        let scope = Scope { client, epoch };
-        let mut lease = Self::take(connections, scope).await?;
-        if lease.session()?.is_bound_to(scope) {
+        let mut lease = Self::take(connections, scope, share).await?;
+        let session = lease.session()?;
+        if session.is_pooled() {
+            let options = TransactionOptions::default();
+            lease
+                .enter(Some(match mode {
+                    Mode::ReadOnly => options.read_only(),
+                    Mode::ReadWrite => options,
+                }))
+                .await?;
+        } else if session.is_bound_to(scope) {
             connections.counters.hits.count();
         } else {
-            lease.enter(mint, scope, None).await?;
-            lease.idle = true;
+            lease.enter(None).await?;
         }
         Ok(lease)
     }
@@ -74,20 +92,19 @@ impl Lease {
     /// Dropped at any point, the connection is made good or closed.
     pub(super) async fn begin(
         connections: &Arc<Connections>,
-        mint: &TicketMint,
-        client: ClientId,
-        epoch: Epoch,
+        scope: Scope,
+        share: usize,
+        options: TransactionOptions,
     ) -> Result<Self> {
-        let scope = Scope { client, epoch };
-        let mut lease = Self::take(connections, scope).await?;
-        lease.enter(mint, scope, Some(BEGIN)).await?;
+        let mut lease = Self::take(connections, scope, share).await?;
+        lease.enter(Some(options)).await?;
         Ok(lease)
     }
 
-    /// The connection. Until [`answered`](Self::answered) or the end of the transaction its state counts as
-    /// unknown.
+    /// The connection. Until the answer is [told](Self::done), or the end of the transaction, its state counts
+    /// as unknown.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
-        self.idle = false;
+        self.state = State::Unknown;
         Ok(&mut self.session()?.conn)
     }
 
@@ -96,9 +113,37 @@ impl Lease {
         self.held.as_ref().is_some_and(|(session, _)| session.used)
     }
 
-    /// Says that a statement in autocommit was answered, well or not: the session is outside any transaction.
-    pub(crate) fn answered(&mut self) {
-        self.idle = true;
+    /// Whether it is behind a pooler, where statements have no names, and one by itself is in a transaction.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.held.as_ref().is_some_and(|(session, _)| session.is_pooled())
+    }
+
+    /// How long an answer may take before the connection counts as lost.
+    pub(crate) fn answer_timeout(&self) -> Option<Duration> {
+        self.scope.timeouts.answer(self.connections.answer_grace())
+    }
+
+    /// Says that a statement by itself was answered well: in autocommit it is done, and behind a pooler it is
+    /// committed now, or, having read, rolled back behind the caller.
+    ///
+    /// # Errors
+    /// Those of [`commit`](Self::commit).
+    pub(crate) async fn done(mut self, mode: Mode) -> Result<()> {
+        match (self.is_pooled(), mode) {
+            (false, _) => self.state = State::Idle,
+            (true, Mode::ReadOnly) => self.state = State::Read,
+            (true, Mode::ReadWrite) => self.commit().await?,
+        }
+        Ok(())
+    }
+
+    /// Says that the database refused a statement by itself.
+    pub(crate) fn failed(mut self) {
+        self.state = if self.is_pooled() {
+            State::Read
+        } else {
+            State::Idle
+        };
     }
 
     /// Says that statements of the host run on the connection, which can leave something behind.
@@ -108,27 +153,19 @@ impl Lease {
         }
     }
 
-    /// The lease bound anew, after the kernel refused a statement in autocommit for want of a scope.
-    pub(super) async fn bound_again(mut self, mint: &TicketMint, epoch: Epoch) -> Result<Self> {
-        let client = self.client;
-        self.enter(mint, Scope { client, epoch }, None).await?;
-        self.idle = true;
+    /// The lease bound anew on the same connection, after a statement by itself was refused.
+    pub(crate) async fn bound_again(mut self) -> Result<Self> {
+        if self.is_pooled() {
+            self.reset().await?;
+        }
+        self.enter_by_itself().await?;
         Ok(self)
     }
 
     /// A lease on a new connection bound to the same client, in place of one that turned out dead.
-    pub(super) async fn replaced(mut self, mint: &TicketMint, epoch: Epoch) -> Result<Self> {
+    pub(crate) async fn replaced(mut self) -> Result<Self> {
         self.replace().await?;
-        self.enter(
-            mint,
-            Scope {
-                client: self.client,
-                epoch,
-            },
-            None,
-        )
-        .await?;
-        self.idle = true;
+        self.enter_by_itself().await?;
         Ok(self)
     }
 
@@ -137,20 +174,21 @@ impl Lease {
     /// # Cancel safety
     /// Dropped after the message was sent, the transaction may have committed.
     pub(crate) async fn commit(mut self) -> Result<()> {
-        let mut batch = String::with_capacity(480);
-        let _ = write!(batch, "SELECT tenantry.leave('{}'); COMMIT", self.ticket);
-        self.push_clean(&mut batch);
-        let client = self.client;
+        let batch = {
+            let ticket = std::mem::take(&mut self.ticket);
+            self.session()?.ending(End::Commit { ticket: &ticket })
+        };
+        let (client, timeout) = (self.scope.client, self.answer_timeout());
         let mut answers = self.connection()?.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
         // The second statement to be done is COMMIT: what fails after it leaves the work done and the
         // connection to be repaired.
         let (mut done, mut rows) = (0, Vec::new());
         let failed = loop {
-            match answers.next().await {
-                Some(Ok(Either::Left(_))) => done += 1,
-                Some(Ok(Either::Right(row))) => rows.push(row),
-                Some(Err(failed)) => break Some(failed),
-                None => break None,
+            match within(timeout, async { answers.next().await.transpose() }).await {
+                Ok(Some(Either::Left(_))) => done += 1,
+                Ok(Some(Either::Right(row))) => rows.push(row),
+                Ok(None) => break None,
+                Err(failed) => break Some(failed),
             }
         };
         drop(answers);
@@ -172,20 +210,18 @@ impl Lease {
 
     /// Rolls back and waits for it.
     pub(crate) async fn rollback(mut self) -> Result<()> {
-        let client = self.client;
-        let mut batch = String::from("ROLLBACK");
-        self.push_clean(&mut batch);
-        let rows = self
-            .connection()?
-            .fetch_all(sqlx::raw_sql(AssertSqlSafe(batch)))
+        let (client, timeout) = (self.scope.client, self.answer_timeout());
+        let batch = self.session()?.ending(End::Rollback);
+        let answers = self.connection()?.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch)));
+        let rows = within(timeout, answers)
             .await
             .map_err(|source| Error::of_statement(client, "rollback", source))?;
         self.ended(&rows);
         Ok(())
     }
 
-    async fn take(connections: &Arc<Connections>, scope: Scope) -> Result<Self> {
-        let permit = connections.permit(scope.client).await?;
+    async fn take(connections: &Arc<Connections>, scope: Scope, share: usize) -> Result<Self> {
+        let permit = connections.permit(scope.client, share).await?;
         let session = match connections.idle(scope) {
             Some(session) => session,
             // Boxed, so that a connection that is there does not move the state of one that is not.
@@ -194,32 +230,76 @@ impl Lease {
         Ok(Self {
             held: Some((session, permit)),
             connections: Arc::clone(connections),
-            client: scope.client,
+            scope,
+            mint: connections.keys.mint(),
             ticket: String::new(),
-            idle: true,
+            state: State::Idle,
         })
     }
 
-    async fn enter(&mut self, mint: &TicketMint, scope: Scope, begin: Option<&str>) -> Result<()> {
+    /// Binds the session for one statement, which behind a pooler has a transaction of its own.
+    async fn enter_by_itself(&mut self) -> Result<()> {
+        let begin = self.is_pooled().then(TransactionOptions::default);
+        self.enter(begin).await
+    }
+
+    /// Ends whatever the session is in the middle of.
+    async fn reset(&mut self) -> Result<()> {
+        let timeout = self.bind_timeout();
+        let reset = within(timeout, self.session()?.reset()).await;
+        reset.map_err(|source| self.not_entered(source))
+    }
+
+    /// Binds the session; with options, inside a transaction.
+    async fn enter(&mut self, begin: Option<TransactionOptions>) -> Result<()> {
         self.connections.counters.binds.count();
-        self.idle = false;
+        self.state = State::Unknown;
         let used = self.is_used();
-        let mut answered = self.session()?.bind(mint, scope, begin).await;
-        let damaged = match &answered {
-            // Its turn is another, or none: host code has spoken to the kernel past the library.
-            Err(failed) => error::is_connection_failure(failed) || has_no_turn(failed),
-            Ok((answered, _)) => *answered == Answered::Forged,
-        };
+        let mut entered = self.try_enter(begin).await;
         // Nothing but the binding was sent, so another connection may try. One just made is not likely to be
         // bettered by a newer one.
-        if used && damaged {
+        if used && is_damaged(&entered) {
             tracing::debug!(database = self.connections.label, "a dead connection is replaced");
             self.replace().await?;
-            answered = self.session()?.bind(mint, scope, begin).await;
+            entered = self.try_enter(begin).await;
         }
-        let (answered, ticket) = answered.map_err(|source| self.not_entered(source))?;
-        self.ticket = ticket;
+        if matches!(entered, Ok(Answered::Forged)) && self.connections.keys.renew(&self.mint).await? {
+            // The transaction that the refused ticket began, if one did, ends first.
+            self.reset().await?;
+            entered = self.try_enter(begin).await;
+        }
+        let answered = entered.map_err(|source| self.not_entered(source))?;
+        if begin.is_none() {
+            self.state = State::Idle;
+        }
         self.admitted(answered)
+    }
+
+    /// Enters with a fresh ticket, and tells sessions of a pooler that do not know it who they are bound to.
+    async fn try_enter(&mut self, begin: Option<TransactionOptions>) -> sqlx::Result<Answered> {
+        let (scope, timeout) = (self.scope, self.bind_timeout());
+        self.mint = self.connections.keys.mint();
+        let Some((session, _)) = &mut self.held else {
+            return Err(sqlx::Error::PoolClosed);
+        };
+        let mut unknown = 0;
+        loop {
+            let (answered, ticket) = within(timeout, session.bind(&self.mint, scope, begin)).await?;
+            if answered != Answered::Unknown || unknown == MOST_UNKNOWN {
+                self.ticket = ticket;
+                return Ok(answered);
+            }
+            unknown += 1;
+            within(timeout, session.reset()).await?;
+        }
+    }
+
+    /// How long binding may take: it runs under the timeouts of whoever had the session before.
+    fn bind_timeout(&self) -> Option<Duration> {
+        Some(
+            self.answer_timeout()
+                .unwrap_or_else(|| self.connections.answer_grace()),
+        )
     }
 
     async fn replace(&mut self) -> Result<()> {
@@ -237,13 +317,6 @@ impl Lease {
             .ok_or(Error::Closed)
     }
 
-    fn push_clean(&self, batch: &mut String) {
-        if self.held.as_ref().is_some_and(|(session, _)| session.residue) {
-            batch.push_str("; ");
-            batch.push_str(residue::CLEAR);
-        }
-    }
-
     /// The transaction is over; where the host's statements ran, the rows say whether the session is clean. One
     /// that is not closes.
     fn ended(&mut self, rows: &[PgRow]) {
@@ -251,9 +324,9 @@ impl Lease {
             return;
         };
         match session.cleared(rows) {
-            Ok(()) => self.idle = true,
+            Ok(()) => self.state = State::Idle,
             Err(reason) => {
-                let (client, database) = (self.client, &self.connections.label);
+                let (client, database) = (self.scope.client, &self.connections.label);
                 tracing::warn!(%client, database, %reason, "a connection was closed");
                 self.connections.counters.broken.count();
                 self.held = None;
@@ -264,7 +337,13 @@ impl Lease {
     fn not_entered(&self, source: sqlx::Error) -> Error {
         match source.as_database_error().and_then(DatabaseError::code) {
             // Query canceled, lock not available: whoever relocates the client holds its lock.
-            Some(code) if matches!(&*code, "57014" | "55P03") => Error::Relocating { client: self.client },
+            Some(code) if matches!(&*code, "57014" | "55P03") => Error::Relocating {
+                client: self.scope.client,
+            },
+            // The client's placement changed since the transaction's snapshot.
+            Some(code) if code == "40001" => {
+                Error::of_statement(self.scope.client, "entering the scope of a client", source)
+            }
             _ => self
                 .connections
                 .unreachable("entering the scope of a client", source),
@@ -272,10 +351,17 @@ impl Lease {
     }
 
     fn admitted(&self, answered: Answered) -> Result<()> {
-        let client = self.client;
+        let client = self.scope.client;
         if answered != Answered::Entered {
             self.connections.counters.refused.count();
         }
+        let refused = |reason: &str| {
+            Err(Error::ScopeRefused {
+                client,
+                step: "entering",
+                reason: reason.to_owned(),
+            })
+        };
         match answered {
             Answered::Entered => Ok(()),
             Answered::Moved => Err(Error::Moved { client }),
@@ -284,23 +370,29 @@ impl Lease {
                 client,
                 status: ClientStatus::Suspended,
             }),
-            Answered::Forged => Err(Error::ScopeRefused {
-                client,
-                step: "entering",
-                reason: "the kernel does not admit the ticket; is the scope key of the pool the right one?"
-                    .to_owned(),
-            }),
+            Answered::Unknown => refused("the pooler has ever new sessions"),
+            Answered::Forged => {
+                refused("the kernel does not admit the ticket; is the scope key of the pool the right one?")
+            }
         }
     }
 }
 
-/// The last values of the session's sequences, the kernel's among them, were discarded.
-fn has_no_turn(failed: &sqlx::Error) -> bool {
-    failed
-        .as_database_error()
-        .and_then(DatabaseError::code)
-        .as_deref()
-        == Some("55000")
+/// Whether the session is one that another may do better than.
+fn is_damaged(entered: &sqlx::Result<Answered>) -> bool {
+    match entered {
+        Ok(answered) => *answered == Answered::Forged,
+        // Its turn is another, or none: the last values of its sequences, the kernel's among them, were
+        // discarded by host code that spoke past the library.
+        Err(failed) => {
+            error::is_connection_failure(failed)
+                || failed
+                    .as_database_error()
+                    .and_then(DatabaseError::code)
+                    .as_deref()
+                    == Some("55000")
+        }
+    }
 }
 
 impl Drop for Lease {
@@ -308,13 +400,19 @@ impl Drop for Lease {
         let Some((session, permit)) = self.held.take() else {
             return;
         };
-        if !self.idle {
-            self.connections.repair(session, permit, Repair::Reset);
-        } else if session.residue {
-            self.connections.repair(session, permit, Repair::Clean);
-        } else {
-            self.connections.give_back(session);
-            drop(permit);
+        match self.state {
+            State::Unknown => self.connections.repair(session, permit, Repair::Reset),
+            State::Read => self.connections.repair(session, permit, Repair::Rollback),
+            // Whoever waits clears it in the message that binds; nobody waits for that.
+            State::Idle if session.residue && self.connections.has_waiting() => {
+                self.connections.give_back(session);
+                drop(permit);
+            }
+            State::Idle if session.residue => self.connections.repair(session, permit, Repair::Clean),
+            State::Idle => {
+                self.connections.give_back(session);
+                drop(permit);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! dedicated ones, which pass straight through.
 
 mod admission;
+mod answer;
 mod catalogue_cell;
 mod connections;
 mod dedicated;
@@ -9,18 +10,24 @@ mod lease;
 mod options;
 mod pool_database;
 mod residue;
+mod scope_keys;
 mod session;
 mod statistics;
 mod ticket;
+mod timeouts;
+mod transaction;
 
 use std::sync::Arc;
 
+pub(crate) use self::answer::within;
 pub use self::dedicated::DedicatedPool;
 pub(crate) use self::dedicated::{DedicatedDatabase, DedicatedPools};
 pub(crate) use self::lease::{Lease, Mode};
 pub use self::options::ConnectionOptions;
 pub(crate) use self::pool_database::{PoolDatabase, PoolDatabaseOptions};
+pub(crate) use self::scope_keys::KeySource;
 pub use self::statistics::PoolStatistics;
+pub use self::transaction::{Isolation, TransactionOptions};
 
 /// Where a client's statements go.
 #[derive(Clone, Debug)]

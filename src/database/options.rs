@@ -3,6 +3,10 @@ use std::time::Duration;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
+use super::timeouts::{Timeouts, millis};
+use crate::directory::Binding;
+use crate::plan::Guards;
+
 /// The connections to one pool database.
 #[derive(Clone, Debug)]
 pub struct ConnectionOptions {
@@ -14,6 +18,9 @@ pub struct ConnectionOptions {
     pub(super) idle_timeout: Duration,
     pub(super) max_lifetime: Duration,
     pub(super) statement_timeout: Duration,
+    pub(super) lock_timeout: Duration,
+    pub(super) idle_in_transaction_timeout: Duration,
+    pub(super) answer_grace: Duration,
     pub(super) search_path: String,
 }
 
@@ -28,6 +35,9 @@ impl Default for ConnectionOptions {
             idle_timeout: Duration::from_mins(10),
             max_lifetime: Duration::from_mins(30),
             statement_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(10),
+            idle_in_transaction_timeout: Duration::from_mins(1),
+            answer_grace: Duration::from_secs(10),
             search_path: "public".to_owned(),
         }
     }
@@ -48,16 +58,31 @@ impl ConnectionOptions {
         self
     }
 
-    /// How many connections one client uses at once at most; zero counts as one. Defaults to all but one.
+    /// How many connections one client uses at once at most; zero counts as one. A client's plan can say less
+    /// ([`Limits::MAX_CONNECTIONS`](crate::Limits::MAX_CONNECTIONS)). Defaults to all but one.
     #[must_use]
     pub fn max_client_share(mut self, connections: u32) -> Self {
         self.max_client_share = Some(connections.max(1));
         self
     }
 
-    pub(super) fn client_share(&self) -> usize {
-        self.max_client_share
-            .unwrap_or_else(|| self.max_connections.saturating_sub(1).max(1)) as usize
+    pub(super) fn client_share(&self, guards: &Guards) -> usize {
+        let share = self
+            .max_client_share
+            .unwrap_or_else(|| self.max_connections.saturating_sub(1).max(1)) as usize;
+        guards.max_connections.map_or(share, |most| most.clamp(1, share))
+    }
+
+    /// The timeouts that a client's statements run under.
+    pub(super) fn timeouts(&self, guards: &Guards) -> Timeouts {
+        let pool = Timeouts::from(self);
+        Timeouts {
+            statement: guards.statement_timeout.unwrap_or(pool.statement),
+            lock: guards.lock_timeout.unwrap_or(pool.lock),
+            idle_in_transaction: guards
+                .idle_in_transaction_timeout
+                .unwrap_or(pool.idle_in_transaction),
+        }
     }
 
     /// How long a statement or transaction waits for a connection. Defaults to 30 seconds.
@@ -89,10 +114,38 @@ impl ConnectionOptions {
     }
 
     /// After how long the server ends a statement; zero for never. A dropped future does not end its
-    /// statement on the server, this does. Defaults to 30 seconds.
+    /// statement on the server, this does. A client's plan can say otherwise
+    /// ([`Limits::STATEMENT_TIMEOUT_MS`](crate::Limits::STATEMENT_TIMEOUT_MS)). Defaults to 30 seconds.
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
+        self
+    }
+
+    /// After how long the server ends a statement that waits for a lock; zero for never. A client's plan can
+    /// say otherwise ([`Limits::LOCK_TIMEOUT_MS`](crate::Limits::LOCK_TIMEOUT_MS)). Defaults to 10 seconds.
+    #[must_use]
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// After how long the server ends a session that is idle inside a transaction; zero for never. A client's
+    /// plan can say otherwise
+    /// ([`Limits::IDLE_IN_TRANSACTION_TIMEOUT_MS`](crate::Limits::IDLE_IN_TRANSACTION_TIMEOUT_MS)). Defaults to
+    /// a minute.
+    #[must_use]
+    pub fn idle_in_transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_in_transaction_timeout = timeout;
+        self
+    }
+
+    /// How long an answer may take beyond the statement's timeout before its connection counts as lost: a
+    /// network that swallows packets says nothing. Without a statement timeout nothing is lost that way.
+    /// Defaults to 10 seconds.
+    #[must_use]
+    pub fn answer_grace(mut self, grace: Duration) -> Self {
+        self.answer_grace = grace;
         self
     }
 
@@ -103,25 +156,64 @@ impl ConnectionOptions {
         self
     }
 
+    /// How to connect, and what every session is told at its start.
+    ///
     /// Settings in the startup packet outrank those that the app role may have stored for itself with
-    /// `alter role`, and are what RESET ALL returns to.
-    pub(super) fn pin(&self, connect: PgConnectOptions) -> PgConnectOptions {
+    /// `alter role`, and are what RESET ALL returns to. A transaction pooler takes none: there each transaction
+    /// is told ([`pins`](Self::pins)).
+    pub(super) fn pin(&self, connect: PgConnectOptions, binding: Binding) -> PgConnectOptions {
         // Statements are not logged by sqlx here: those of the library hold tickets.
-        connect
-            .application_name("tenantry")
-            .disable_statement_logging()
-            .options([
-                ("search_path", self.search_path.as_str()),
-                (
-                    "statement_timeout",
-                    &self.statement_timeout.as_millis().to_string(),
-                ),
-                ("row_security", "on"),
-                ("default_transaction_isolation", "read committed"),
-                ("default_transaction_read_only", "off"),
-                ("default_transaction_deferrable", "off"),
-                ("plan_cache_mode", "auto"),
-                ("check_function_bodies", "on"),
-            ])
+        let connect = connect.application_name(APPLICATION).disable_statement_logging();
+        match binding {
+            Binding::Session => connect.options(self.pinned()),
+            Binding::Transaction => connect.extra_float_digits(None).statement_cache_capacity(0),
+        }
     }
+
+    /// Sets what [`pin`](Self::pin) cannot, for one transaction.
+    pub(super) fn pins(&self) -> String {
+        let pins = self
+            .pinned()
+            .into_iter()
+            // Begun already.
+            .filter(|(name, _)| !name.starts_with("default_transaction"))
+            // What sqlx says at the start of a session, and the pooler may have said to another.
+            .chain([
+                ("TimeZone", "UTC".to_owned()),
+                ("DateStyle", "ISO, MDY".to_owned()),
+                ("client_encoding", "UTF8".to_owned()),
+                ("application_name", APPLICATION.to_owned()),
+            ])
+            .map(|(name, value)| set_config(name, &value, true));
+        pins.collect::<Vec<_>>().join(", ")
+    }
+
+    fn pinned(&self) -> [(&'static str, String); 11] {
+        let timeout = |timeout| millis(timeout).to_string();
+        [
+            ("search_path", self.search_path.clone()),
+            ("statement_timeout", timeout(self.statement_timeout)),
+            ("lock_timeout", timeout(self.lock_timeout)),
+            (
+                "idle_in_transaction_session_timeout",
+                timeout(self.idle_in_transaction_timeout),
+            ),
+            ("row_security", "on".to_owned()),
+            ("default_transaction_isolation", "read committed".to_owned()),
+            ("default_transaction_read_only", "off".to_owned()),
+            ("default_transaction_deferrable", "off".to_owned()),
+            ("plan_cache_mode", "auto".to_owned()),
+            ("check_function_bodies", "on".to_owned()),
+            ("standard_conforming_strings", "on".to_owned()),
+        ]
+    }
+}
+
+/// How the sessions of this crate are named in `pg_stat_activity`.
+const APPLICATION: &str = "tenantry";
+
+/// The call that sets a setting, for the session or the transaction.
+pub(super) fn set_config(name: &str, value: &str, local: bool) -> String {
+    let value = value.replace('\'', "''");
+    format!("pg_catalog.set_config('{name}', '{value}', {local})")
 }

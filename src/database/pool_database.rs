@@ -1,24 +1,30 @@
+#![expect(
+    clippy::disallowed_methods,
+    reason = "ends the transaction that reads the catalogue"
+)]
+
 use std::sync::Arc;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, Executor, PgConnection};
 
 use super::catalogue_cell::CatalogueCell;
 use super::connections::Connections;
-use super::lease::Lease;
+use super::lease::{Lease, Mode};
 use super::options::ConnectionOptions;
+use super::scope_keys::{KeySource, ScopeKeys};
 use super::statistics::PoolStatistics;
-use super::ticket::TicketMint;
-use crate::client::{ClientId, Epoch, PoolId};
+use super::transaction::TransactionOptions;
+use crate::client::ClientRecord;
+use crate::directory::{Binding, PoolRecord};
 use crate::error::Result;
-use crate::schema::{Catalogue, Strictness, check_pool};
-use crate::secret::ScopeKey;
+use crate::plan::Guards;
+use crate::schema::{Catalogue, Strictness, check_pool, value_of_each_type};
 
 /// A pool database that was found safe and is open.
 #[derive(Debug)]
 pub(crate) struct PoolDatabase {
     connections: Arc<Connections>,
-    mint: TicketMint,
     catalogue: CatalogueCell,
 }
 
@@ -34,43 +40,47 @@ impl PoolDatabase {
     /// # Cancel safety
     /// Dropped, the connection closes.
     pub(crate) async fn open(
-        id: PoolId,
-        name: &str,
+        pool: &PoolRecord,
         connect: PgConnectOptions,
-        key: &ScopeKey,
+        keys: Arc<dyn KeySource>,
         options: PoolDatabaseOptions,
     ) -> Result<Self> {
-        let label = format!("pool database {name} ({id})");
-        let connections = Arc::new(Connections::new(label, connect, options.connections));
+        let label = format!("pool database {} ({})", pool.name, pool.id);
+        let keys = ScopeKeys::read(keys).await?;
+        let connections = Connections::new(label, connect, pool.binding, keys, options.connections);
         let mut conn = connections.connect_unbound().await?;
         check_pool(&mut conn, &connections.label, options.strictness).await?;
+        if pool.binding == Binding::Transaction {
+            let types = value_of_each_type(&mut conn)
+                .await
+                .map_err(|source| connections.unreachable("reading its types", source))?;
+            types
+                .into_iter()
+                .for_each(|query| connections.expect_types(query));
+        }
         let catalogue = load(&connections, conn).await?;
         tracing::info!(database = connections.label, "a pool database was opened");
         Ok(Self {
-            connections,
-            mint: TicketMint::new(key),
+            connections: Arc::new(connections),
             catalogue: CatalogueCell::new(catalogue),
         })
     }
 
-    /// A connection bound to the client, for one statement in autocommit.
-    pub(crate) async fn bound(&self, client: ClientId, epoch: Epoch) -> Result<Lease> {
-        Lease::bound(&self.connections, &self.mint, client, epoch).await
-    }
-
-    /// The same after the kernel said that the session is bound to nobody who is served here.
-    pub(crate) async fn bound_again(&self, lost: Lease, epoch: Epoch) -> Result<Lease> {
-        lost.bound_again(&self.mint, epoch).await
-    }
-
-    /// The same on a new connection, in place of one that turned out dead.
-    pub(crate) async fn bound_anew(&self, dead: Lease, epoch: Epoch) -> Result<Lease> {
-        dead.replaced(&self.mint, epoch).await
+    /// A connection bound to the client, for one statement by itself.
+    pub(crate) async fn bound(&self, client: &ClientRecord, guards: &Guards, mode: Mode) -> Result<Lease> {
+        let scope = self.connections.scope(client.id, client.epoch, guards);
+        Lease::bound(&self.connections, scope, self.connections.share(guards), mode).await
     }
 
     /// A transaction bound to the client.
-    pub(crate) async fn begin(&self, client: ClientId, epoch: Epoch) -> Result<Lease> {
-        Lease::begin(&self.connections, &self.mint, client, epoch).await
+    pub(crate) async fn begin(
+        &self,
+        client: &ClientRecord,
+        guards: &Guards,
+        options: TransactionOptions,
+    ) -> Result<Lease> {
+        let scope = self.connections.scope(client.id, client.epoch, guards);
+        Lease::begin(&self.connections, scope, self.connections.share(guards), options).await
     }
 
     pub(crate) fn statistics(&self) -> PoolStatistics {
@@ -97,7 +107,9 @@ async fn load(connections: &Connections, mut conn: PgConnection) -> Result<Catal
     let catalogue = Catalogue::load(&mut conn)
         .await
         .map_err(|source| connections.unreachable("reading its catalogue", source))?;
-    // The server notices a closed socket as well as a farewell.
+    // A pooler closes the session of one who leaves in the middle of a transaction. For the rest, the server
+    // notices a closed socket as well as a farewell.
+    let _ = conn.execute(sqlx::raw_sql("COMMIT")).await;
     let _ = conn.close().await;
     Ok(catalogue)
 }

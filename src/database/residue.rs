@@ -4,12 +4,30 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 /// What a transaction can leave on its session for the next user to find: settings, role, WITH HOLD
 /// cursors, LISTEN, advisory locks, temporary tables. The last values of sequences are discarded by
 /// `tenantry.enter`: the scope is one of them. Prepared statements of the connection itself stay; DISCARD
-/// ALL would drop them, and is refused inside a batch. Its last row tells [`is_cleared`] of those that it
+/// ALL would drop them, and is refused inside a batch.
+macro_rules! clear {
+    ($rest:literal) => {
+        concat!(
+            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
+             SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; ",
+            $rest
+        )
+    };
+}
+
+/// Clears a session of one's own. Its last row tells [`is_cleared`] of the prepared statements, which it
 /// cannot clear.
-pub(super) const CLEAR: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
-    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; \
-    SELECT count(*) FILTER (WHERE from_sql) AS tenantry_foreign, \
-    count(*) FILTER (WHERE NOT from_sql) AS tenantry_own FROM pg_catalog.pg_prepared_statement()";
+pub(super) const CLEAR: &str = clear!(
+    "SELECT count(*) FILTER (WHERE from_sql) AS tenantry_foreign, \
+     count(*) FILTER (WHERE NOT from_sql) AS tenantry_own FROM pg_catalog.pg_prepared_statement()"
+);
+
+/// Clears a session behind a pooler, whoever had it before. One with statements prepared by SQL ends itself:
+/// the pooler has no other way to be rid of it, and knows of those that it prepared.
+pub(super) const CLEAR_POOLED: &str = clear!(
+    "SELECT pg_catalog.pg_terminate_backend(pg_catalog.pg_backend_pid()) \
+     WHERE EXISTS (SELECT FROM pg_catalog.pg_prepared_statement() WHERE from_sql)"
+);
 
 /// Whether a row that [`CLEAR`] answered with says that the session is as clean as it makes it.
 ///

@@ -13,6 +13,8 @@ use sqlx::{AssertSqlSafe, Executor, PgConnection, Row};
 
 use super::residue;
 use super::ticket::{Admits, TicketMint};
+use super::timeouts::Timeouts;
+use super::transaction::TransactionOptions;
 use crate::client::{ClientId, Epoch};
 
 /// A connection to a pool database, and what is known of its session.
@@ -22,11 +24,17 @@ pub(super) struct Session {
     pub(super) born: Instant,
     /// Whether it served before; a fault of a connection that did may be the fault of its age.
     pub(super) used: bool,
-    backend: Backend,
-    /// The client that the kernel has it bound to; `None` where that is nobody, or not known.
-    bound: Option<(ClientId, Epoch)>,
     /// Whether statements that the library did not make have run since it was cleaned.
     pub(super) residue: bool,
+    backend: Backend,
+    clock: Clock,
+    /// What the kernel has it bound to; `None` where that is nobody, or not known.
+    bound: Option<Scope>,
+    /// Those it has unless told otherwise, and those it has now.
+    pool_timeouts: Timeouts,
+    timeouts: Timeouts,
+    /// How often it was made anew.
+    resets: u64,
     _open: Open,
 }
 
@@ -47,22 +55,30 @@ impl Drop for Open {
     }
 }
 
-/// The server process behind a connection: its tickets are of no use to another.
+/// What is behind a connection.
+#[derive(Clone, Debug)]
+enum Backend {
+    /// One server process, whose tickets are of no use to another: its pid, and the number that the next
+    /// ticket carries.
+    Own { pid: i32, turn: i64 },
+    /// A pooler, which gives each transaction whatever session it has, and what each is told of settings.
+    Pooled { pins: Arc<str> },
+}
+
+/// The server's clock when it was asked, as time since 1970, and when that was. The clocks of two machines
+/// differ; the passing of time does not.
 #[derive(Debug)]
-struct Backend {
-    pid: i32,
-    /// The number that the next ticket carries.
-    turn: i64,
-    /// The server's clock when it was asked, as time since 1970, and when that was. The clocks of two
-    /// machines differ; the passing of time does not.
-    clock: (Duration, Instant),
+struct Clock {
+    then: Duration,
+    asked: Instant,
 }
 
 /// What a session is to be bound to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scope {
     pub(super) client: ClientId,
     pub(super) epoch: Epoch,
+    pub(super) timeouts: Timeouts,
 }
 
 /// What the kernel answered to a ticket.
@@ -72,35 +88,82 @@ pub(super) enum Answered {
     Moved,
     Relocating,
     Suspended,
+    /// A session behind a pooler that had to be told first that nobody is bound to it.
+    Unknown,
     Forged,
 }
 
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End<'t> {
+    /// With the check that its scope is still that of the ticket.
+    Commit {
+        ticket: &'t str,
+    },
+    Rollback,
+}
+
+const HELLO: &str = "SELECT h.pid AS tenantry_pid, h.turn AS tenantry_turn, h.seconds AS tenantry_seconds \
+     FROM tenantry.hello() h";
+
+/// Whatever the app role has stored about its transactions.
+const UNBIND_POOLED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; \
+     SELECT h.seconds AS tenantry_seconds FROM tenantry.hello() h; COMMIT";
+
 impl Session {
-    /// A session of a connection that was just made.
-    pub(super) async fn open(mut conn: PgConnection, open: Open) -> sqlx::Result<Self> {
-        let backend = Backend::hello(&mut conn).await?;
+    /// A session of a connection that was just made; with pins, behind a pooler.
+    pub(super) async fn open(
+        mut conn: PgConnection,
+        pins: Option<Arc<str>>,
+        timeouts: Timeouts,
+        open: Open,
+    ) -> sqlx::Result<Self> {
+        // In the simple protocol, as everything that may meet a pooler outside a transaction.
+        let hello = if pins.is_some() { UNBIND_POOLED } else { HELLO };
+        let rows = conn.fetch_all(sqlx::raw_sql(hello)).await?;
+        let clock = Clock {
+            then: Duration::from_secs(number(&rows, "tenantry_seconds")?),
+            asked: Instant::now(),
+        };
+        let backend = match pins {
+            Some(pins) => Backend::Pooled { pins },
+            None => Backend::Own {
+                pid: number(&rows, "tenantry_pid")?,
+                turn: number(&rows, "tenantry_turn")?,
+            },
+        };
         Ok(Self {
             conn,
             born: Instant::now(),
             used: false,
-            backend,
-            bound: None,
             residue: false,
+            backend,
+            clock,
+            bound: None,
+            pool_timeouts: timeouts,
+            timeouts,
+            resets: 0,
             _open: open,
         })
     }
 
-    /// The client and epoch that it is bound to.
-    pub(super) fn bound(&self) -> Option<(ClientId, Epoch)> {
-        self.bound
+    /// Whether it is bound to anybody.
+    pub(super) fn is_bound(&self) -> bool {
+        self.bound.is_some()
     }
 
     /// Whether a statement for that scope may be sent as it is.
     pub(super) fn is_bound_to(&self, scope: Scope) -> bool {
-        self.bound == Some((scope.client, scope.epoch)) && !self.residue
+        self.bound == Some(scope) && !self.residue
     }
 
-    /// Binds it, in one message; with `begin`, inside the transaction that this begins.
+    /// Whether it is behind a pooler: bound in transactions alone, and without statements of its own.
+    pub(super) fn is_pooled(&self) -> bool {
+        matches!(self.backend, Backend::Pooled { .. })
+    }
+
+    /// Binds it, in one message; with options, inside the transaction that this begins. Behind a pooler there
+    /// is no other way.
     ///
     /// # Cancel safety
     /// Dropped, the session is in an unknown state: [`reset`](Self::reset) it or close it.
@@ -108,68 +171,150 @@ impl Session {
         &mut self,
         mint: &TicketMint,
         scope: Scope,
-        begin: Option<&str>,
+        begin: Option<TransactionOptions>,
     ) -> sqlx::Result<(Answered, String)> {
-        let mut batch = String::with_capacity(320);
-        if self.residue {
-            // What follows is not of the transaction that the old settings began.
-            batch.push_str(residue::CLEAR);
-            batch.push_str("; COMMIT; ");
-        }
-        if let Some(begin) = begin {
-            batch.push_str(begin);
-            batch.push_str("; ");
-        }
-        let (then, asked) = self.backend.clock;
+        let (pid, turn) = match self.backend {
+            Backend::Own { pid, turn } => (pid, turn),
+            Backend::Pooled { .. } => (0, 0),
+        };
         let ticket = mint.mint(Admits {
             client: scope.client,
             epoch: scope.epoch,
-            pid: self.backend.pid,
-            turn: self.backend.turn,
-            now: then + asked.elapsed(),
+            pid,
+            turn,
+            now: self.clock.then + self.clock.asked.elapsed(),
         });
-        // Writing to a String cannot fail.
-        let _ = write!(batch, "SELECT tenantry.enter('{ticket}') AS tenantry_status");
+        let batch = self.binding(&ticket, scope, begin);
         self.bound = None;
         let rows = self.conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch))).await?;
         self.expect_cleared(&rows)?;
         let status: String = last(&rows, "tenantry_status")?;
-        self.residue = false;
-        let (word, turn) = status.split_once(' ').unwrap_or((&status, ""));
-        if let Ok(turn) = turn.parse() {
-            self.backend.turn = turn;
+        if !self.is_pooled() {
+            self.residue = false;
+            self.timeouts = scope.timeouts;
+        }
+        let (word, next) = status.split_once(' ').unwrap_or((&status, ""));
+        if let (Backend::Own { turn, .. }, Ok(next)) = (&mut self.backend, next.parse()) {
+            *turn = next;
         }
         let answered = match word {
             "entered" => Answered::Entered,
             "moved" => Answered::Moved,
             "relocating" => Answered::Relocating,
             "suspended" => Answered::Suspended,
+            "unknown" => Answered::Unknown,
             _ => Answered::Forged,
         };
         if answered == Answered::Entered {
-            self.bound = Some((scope.client, scope.epoch));
+            self.bound = Some(scope);
         }
         Ok((answered, ticket))
+    }
+
+    /// The message that binds.
+    fn binding(&self, ticket: &str, scope: Scope, begin: Option<TransactionOptions>) -> String {
+        let mut batch = String::with_capacity(480);
+        // Writing to a String cannot fail.
+        match &self.backend {
+            Backend::Own { .. } => {
+                let mut timeouts = self.timeouts;
+                if self.residue {
+                    batch.push_str(residue::CLEAR);
+                    batch.push_str("; ");
+                    timeouts = self.pool_timeouts;
+                }
+                if let Some(calls) = scope.timeouts.set(timeouts, false) {
+                    let _ = write!(batch, "SELECT {calls}; ");
+                }
+                if !batch.is_empty() {
+                    // What follows is not of the transaction that the old settings began, and a rollback of it
+                    // takes nothing of this back. A commit alone would do, and warn.
+                    batch.push_str("BEGIN; COMMIT; ");
+                }
+            }
+            // Whoever had the session before: nothing is asked of them.
+            Backend::Pooled { .. } => {
+                batch.push_str(residue::CLEAR_POOLED);
+                batch.push_str("; BEGIN; COMMIT; ");
+            }
+        }
+        if let Some(options) = begin {
+            let _ = write!(batch, "{}; ", options.begin());
+        }
+        if let Backend::Pooled { pins } = &self.backend {
+            let _ = write!(batch, "SELECT {pins}; ");
+            if let Some(calls) = scope.timeouts.set(self.pool_timeouts, true) {
+                let _ = write!(batch, "SELECT {calls}; ");
+            }
+        }
+        let _ = write!(batch, "SELECT tenantry.enter('{ticket}') AS tenantry_status");
+        if let Some(read_only) = begin.and_then(TransactionOptions::after_begin) {
+            let _ = write!(batch, "; {read_only}");
+        }
+        batch
+    }
+
+    /// The message that ends a transaction and, with it, what its statements left.
+    pub(super) fn ending(&self, end: End<'_>) -> String {
+        let mut batch = match end {
+            End::Commit { ticket } => format!("SELECT tenantry.leave('{ticket}'); COMMIT"),
+            End::Rollback => "ROLLBACK".to_owned(),
+        };
+        let mut push = |statement| {
+            batch.push_str("; ");
+            batch.push_str(statement);
+        };
+        match (&self.backend, self.residue) {
+            (Backend::Own { .. }, false) => {}
+            (Backend::Own { .. }, true) => push(residue::CLEAR),
+            (Backend::Pooled { .. }, residue) => {
+                if residue {
+                    push(residue::CLEAR_POOLED);
+                    push("BEGIN; COMMIT");
+                }
+                push(UNBIND_POOLED);
+            }
+        }
+        batch
     }
 
     /// Ends whatever the session was in the middle of, and unbinds it. Its own pid in the answer shows that
     /// replies and requests are in step again.
     pub(super) async fn reset(&mut self) -> sqlx::Result<()> {
         self.bound = None;
-        self.residue = true;
-        let batch = format!(
-            "ROLLBACK; {}; COMMIT; SELECT h.pid AS tenantry_pid, h.turn AS tenantry_turn FROM tenantry.hello() h",
-            residue::CLEAR
-        );
+        self.resets += 1;
+        let step = self.resets;
+        let batch = match &self.backend {
+            // Where the message goes if no transaction was open is the pooler's to say: it has nothing to
+            // clear there. Where one was, its session gets it.
+            Backend::Pooled { .. } => {
+                format!("{}; SELECT {step} AS tenantry_step", self.ending(End::Rollback))
+            }
+            Backend::Own { .. } => {
+                self.residue = true;
+                format!("ROLLBACK; {}; BEGIN; COMMIT; {HELLO}", residue::CLEAR)
+            }
+        };
         let rows = self.conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch))).await?;
-        self.expect_cleared(&rows)?;
-        if last::<String>(&rows, "tenantry_pid")? != self.backend.pid.to_string() {
-            return Err(out_of_step());
+        match &mut self.backend {
+            Backend::Pooled { .. } => {
+                if number::<u64>(&rows, "tenantry_step")? != step {
+                    return Err(out_of_step());
+                }
+                self.residue = false;
+            }
+            Backend::Own { pid, turn } => {
+                let (answered, next) = (
+                    number::<i32>(&rows, "tenantry_pid")?,
+                    number(&rows, "tenantry_turn")?,
+                );
+                if answered != *pid {
+                    return Err(out_of_step());
+                }
+                *turn = next;
+                self.cleared(&rows)?;
+            }
         }
-        self.backend.turn = last::<String>(&rows, "tenantry_turn")?
-            .parse()
-            .map_err(|_| out_of_step())?;
-        self.residue = false;
         Ok(())
     }
 
@@ -179,42 +324,32 @@ impl Session {
         self.cleared(&rows)
     }
 
-    /// The session after a batch that held [`residue::CLEAR`], if there was residue. Statements of the host
-    /// may have spoken to the kernel: it is bound anew before its next use.
+    /// The session after a message that clears, if there was residue. Statements of the host may have spoken
+    /// to the kernel: it is bound anew before its next use.
     pub(super) fn cleared(&mut self, rows: &[PgRow]) -> sqlx::Result<()> {
         self.expect_cleared(rows)?;
         if self.residue {
             self.bound = None;
             self.residue = false;
+            self.timeouts = self.pool_timeouts;
+        }
+        if self.is_pooled() {
+            self.bound = None;
         }
         Ok(())
     }
 
-    /// Where there was residue, the rows must say that it is gone.
+    /// Where there was residue, the rows must say that it is gone. Behind a pooler there is nothing to see: a
+    /// session that cannot be cleared is gone.
     fn expect_cleared(&self, rows: &[PgRow]) -> sqlx::Result<()> {
-        if !self.residue || rows.iter().any(|row| residue::is_cleared(&self.conn, row)) {
+        if !self.residue || self.is_pooled() || rows.iter().any(|row| residue::is_cleared(&self.conn, row)) {
             return Ok(());
         }
         Err(sqlx::Error::Protocol(residue::NOT_CLEARED.to_owned()))
     }
 }
 
-impl Backend {
-    async fn hello(conn: &mut PgConnection) -> sqlx::Result<Self> {
-        let (pid, turn, seconds): (i32, i64, i64) =
-            sqlx::query_as("select h.pid, h.turn, h.seconds from tenantry.hello() h")
-                .persistent(false)
-                .fetch_one(conn)
-                .await?;
-        let clock = (
-            Duration::from_secs(seconds.try_into().unwrap_or_default()),
-            Instant::now(),
-        );
-        Ok(Self { pid, turn, clock })
-    }
-}
-
-/// A column of the last row of a batch's answers, which are all text.
+/// A column of the last row of a message's answers, which are all text.
 fn last<T>(rows: &[PgRow], column: &str) -> sqlx::Result<T>
 where
     T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
@@ -222,6 +357,10 @@ where
     rows.last()
         .ok_or(sqlx::Error::RowNotFound)?
         .try_get_unchecked(column)
+}
+
+fn number<T: std::str::FromStr>(rows: &[PgRow], column: &str) -> sqlx::Result<T> {
+    last::<String>(rows, column)?.parse().map_err(|_| out_of_step())
 }
 
 fn out_of_step() -> sqlx::Error {

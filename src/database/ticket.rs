@@ -54,6 +54,11 @@ impl TicketMint {
         Self { key_id: key.id, mac }
     }
 
+    /// The id under which the kernel has the key.
+    pub(super) fn key_id(&self) -> i32 {
+        self.key_id
+    }
+
     pub(super) fn mint(&self, admits: Admits) -> String {
         let Admits {
             client,

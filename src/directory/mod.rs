@@ -1,5 +1,6 @@
 //! Who the clients are: the contract of a directory, and the one that keeps them in a platform database.
 
+mod binding;
 mod connection_url;
 mod platform;
 mod pool_record;
@@ -8,6 +9,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub use self::binding::{Binding, UnknownBinding};
 pub(crate) use self::connection_url::connect_options;
 pub use self::platform::PlatformDirectory;
 pub(crate) use self::platform::{column, failed, of_client, of_pool};

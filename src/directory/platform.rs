@@ -212,14 +212,14 @@ impl Directory for PlatformDirectory {
 
     async fn pool(&self, pool: PoolId) -> Result<Option<PoolRecord>> {
         let row: Option<PoolRow> = sqlx::query_as(
-            "select id, name, app_connection, scope_key, scope_key_id, capacity, client_count, active
+            "select id, name, app_connection, binding, scope_key, scope_key_id, capacity, client_count, active
              from platform.pools where id = $1",
         )
         .bind(pool)
         .fetch_optional(&self.db)
         .await
         .map_err(failed("reading a pool"))?;
-        Ok(row.map(PoolRow::into_record))
+        row.map(PoolRow::into_record).transpose()
     }
 }
 
@@ -274,6 +274,7 @@ struct PoolRow {
     id: PoolId,
     name: String,
     app_connection: Sealed,
+    binding: String,
     scope_key: Sealed,
     scope_key_id: i32,
     capacity: i32,
@@ -282,9 +283,15 @@ struct PoolRow {
 }
 
 impl PoolRow {
-    fn into_record(self) -> PoolRecord {
-        PoolRecord {
+    fn into_record(self) -> Result<PoolRecord> {
+        let invalid = |error: super::UnknownBinding| Error::Invalid {
+            owner: format!("pool {}", self.id),
+            what: "binding".to_owned(),
+            reason: error.to_string(),
+        };
+        Ok(PoolRecord {
             id: self.id,
+            binding: self.binding.parse().map_err(invalid)?,
             name: self.name,
             connection: self.app_connection,
             scope_key: self.scope_key,
@@ -292,7 +299,7 @@ impl PoolRow {
             capacity: self.capacity,
             client_count: self.client_count,
             active: self.active,
-        }
+        })
     }
 }
 

@@ -1,3 +1,4 @@
+use super::Binding;
 use crate::client::PoolId;
 use crate::secret::Sealed;
 
@@ -11,6 +12,8 @@ pub struct PoolRecord {
     pub name: String,
     /// The sealed connection URL for the app role.
     pub connection: Sealed,
+    /// How statements over that connection are bound to their client.
+    pub binding: Binding,
     /// The sealed key that its kernel verifies tickets with.
     pub scope_key: Sealed,
     /// The id under which the kernel holds that key.

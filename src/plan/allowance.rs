@@ -1,9 +1,19 @@
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How much of each thing a client may have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+///
+/// The names are the host's, but for those that the crate itself heeds: [`Limits::STATEMENT_TIMEOUT_MS`],
+/// [`Limits::LOCK_TIMEOUT_MS`], [`Limits::IDLE_IN_TRANSACTION_TIMEOUT_MS`] and [`Limits::MAX_CONNECTIONS`].
+///
+/// ```
+/// use tenantry::Limits;
+///
+/// let limits = Limits::default().with(Limits::STATEMENT_TIMEOUT_MS, Some(2_000)).with("documents", None);
+/// assert_eq!(limits.get("documents"), Some(None));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Limits(BTreeMap<String, Option<i64>>);
 
@@ -12,6 +22,13 @@ impl Limits {
     /// limit is declared and unlimited, `Some(Some(n))` where at most `n` are allowed.
     pub fn get(&self, name: &str) -> Option<Option<i64>> {
         self.0.get(name).copied()
+    }
+
+    /// With a limit of that name; `None` for unlimited.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, limit: Option<i64>) -> Self {
+        self.0.insert(name.into(), limit);
+        self
     }
 
     /// The limits in order of their names.

@@ -4,15 +4,17 @@
 )]
 
 use secrecy::SecretString;
-use sqlx::Connection;
+use sqlx::types::Json;
+use sqlx::{Connection, Postgres, QueryBuilder};
 
 use super::pool::refused;
 use crate::client::{
-    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, ExternalRef, Placement,
+    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef, Placement,
+    PoolId,
 };
-use crate::directory::{Directory, PlatformDirectory, column, of_client};
+use crate::directory::{Directory, PlatformDirectory, column, failed, of_client};
 use crate::error::{Error, Result};
-use crate::plan::TierName;
+use crate::plan::{Limits, TierName};
 use crate::schema;
 
 /// A client to be created. Its tier decides whether it shares a pool or has a database of its own.
@@ -156,24 +158,72 @@ impl PlatformDirectory {
         Ok(record)
     }
 
-    /// Changes the status of a client. Managers see it when their remembered routes end.
+    /// Changes the status of a client. On a pool database a client that is not active any more is refused from
+    /// then on, whoever remembers what; managers see the rest when their remembered routes end.
     ///
     /// # Errors
-    /// [`Error::UnknownClient`]; [`Error::Refused`] where the status does not fit the client.
+    /// [`Error::UnknownClient`]; [`Error::Refused`] where the status does not fit the client;
+    /// [`Error::Unreachable`] where its pool database does not answer; to be retried, [`Error::Relocating`] where
+    /// it is being relocated, and [`Error::Statement`] where its transactions in flight do not end in some
+    /// seconds.
     ///
     /// # Cancel safety
-    /// Dropped, the change was made or not.
+    /// Dropped, the change was made or not; or in the pool database alone, where the client is then refused
+    /// until this is called again.
     pub async fn set_status(&self, id: ClientId, status: ClientStatus) -> Result<()> {
-        let changed =
-            sqlx::query("update platform.clients set status = $2 where id = $1 and deleted_at is null")
-                .bind(id)
-                .bind(status.as_str())
-                .execute(&self.db)
-                .await
-                .map_err(|source| refused("changing the status", format!("client {id}"), source))?;
-        match changed.rows_affected() {
-            0 => Err(Error::UnknownClient { client: id.into() }),
-            _ => Ok(()),
+        self.change(id, "changing the status", |update| {
+            update.push("status = ").push_bind(status.as_str());
+        })
+        .await
+    }
+
+    /// Gives a client limits of its own, in place of those it had of its own; what they do not name is its
+    /// tier's. They are in force from then on: connections in use for the client end their transactions under
+    /// the old ones.
+    ///
+    /// # Errors
+    /// As [`set_status`](Self::set_status); [`Error::Refused`] where a limit is negative.
+    ///
+    /// # Cancel safety
+    /// As [`set_status`](Self::set_status).
+    pub async fn set_limits(&self, id: ClientId, limits: &Limits) -> Result<()> {
+        self.change(id, "changing the limits", |update| {
+            // How it is hosted is not a limit, though it is kept beside them.
+            update
+                .push("limit_overrides = jsonb_strip_nulls(jsonb_build_object('hosting', limit_overrides -> 'hosting')) || ")
+                .push_bind(Json(limits));
+        })
+        .await
+    }
+
+    /// Changes a client in the platform database and, where it shares one, in its pool database, under a new
+    /// epoch. The pool database commits first: from then until the platform database has, routes are refused and
+    /// resolved again.
+    async fn change(
+        &self,
+        id: ClientId,
+        step: &'static str,
+        set: impl FnOnce(&mut QueryBuilder<Postgres>) + Send,
+    ) -> Result<()> {
+        let mut tx = self.db.begin().await.map_err(failed(step))?;
+        let mut update = QueryBuilder::new("update platform.clients set epoch = epoch + 1, ");
+        set(&mut update);
+        update.push(" where id = ").push_bind(id);
+        update.push(" and deleted_at is null returning status, pool_id, epoch");
+        let changed: Option<(String, Option<PoolId>, Epoch)> = update
+            .build_query_as()
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(|source| refused(step, format!("client {id}"), source))?;
+        let (status, pool, epoch) = changed.ok_or(Error::UnknownClient { client: id.into() })?;
+        if let Some(pool) = pool
+            && status != ClientStatus::Provisioning.as_str()
+        {
+            let mut admin = self.pool_admin(pool).await?;
+            let suspended = status != ClientStatus::Active.as_str();
+            schema::renew(&mut admin, id, epoch, suspended).await?;
+            let _ = admin.close().await;
         }
+        tx.commit().await.map_err(failed(step))
     }
 }

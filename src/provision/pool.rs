@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use sqlx::{Connection, PgConnection};
 
 use crate::client::PoolId;
-use crate::directory::{PlatformDirectory, column, connect_options, failed, of_pool};
+use crate::directory::{Binding, PlatformDirectory, column, connect_options, failed, of_pool};
 use crate::error::{Error, Result};
 use crate::schema;
 use crate::secret::{ScopeKey, Sealed};
@@ -18,6 +18,7 @@ pub struct NewPool {
     name: String,
     app_url: SecretString,
     admin_url: SecretString,
+    binding: Binding,
     capacity: i32,
 }
 
@@ -33,8 +34,17 @@ impl NewPool {
             name: name.into(),
             app_url: app_url.into(),
             admin_url: admin_url.into(),
+            binding: Binding::Session,
             capacity: 1_000,
         }
+    }
+
+    /// How statements are bound to their client; [`Binding::Transaction`] where the URL of the app role leads
+    /// through a transaction pooler. Defaults to [`Binding::Session`].
+    #[must_use]
+    pub fn binding(mut self, binding: Binding) -> Self {
+        self.binding = binding;
+        self
     }
 
     /// How many clients it takes. Defaults to 1,000.
@@ -60,32 +70,60 @@ impl PlatformDirectory {
         let id = PoolId::new();
         let owner = || format!("pool {}", pool.name);
         let mut admin = connect_admin(&pool.admin_url, owner()).await?;
-        let key_id = schema::next_scope_key_id(&mut admin).await?;
-        let key = ScopeKey::generate(key_id).map_err(|source| Error::WrongKey {
-            owner: owner(),
-            what: column::POOL_SCOPE_KEY.to_owned(),
-            source,
-        })?;
-        schema::install_scope_key(&mut admin, &key).await?;
+        let key = new_scope_key(&mut admin, &owner).await?;
         let _ = admin.close().await;
 
         let registered = sqlx::query(
-            "insert into platform.pools (id, name, app_connection, admin_connection, scope_key, scope_key_id, capacity)
-             values ($1, $2, $3, $4, $5, $6, $7)",
+            "insert into platform.pools (id, name, app_connection, admin_connection, scope_key, scope_key_id, capacity, binding)
+             values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(id)
         .bind(&pool.name)
         .bind(self.seal(&pool.app_url, of_pool(id, column::POOL_APP), owner)?)
         .bind(self.seal(&pool.admin_url, of_pool(id, column::POOL_ADMIN), owner)?)
         .bind(self.seal(&key.to_text(), of_pool(id, column::POOL_SCOPE_KEY), owner)?)
-        .bind(key_id)
+        .bind(key.id)
         .bind(pool.capacity)
+        .bind(pool.binding.as_str())
         .execute(&self.db)
         .await;
         match registered {
             Ok(_) => Ok(id),
             Err(source) => Err(refused("registering", owner(), source)),
         }
+    }
+
+    /// Gives the pool a new scope key. The key before it stays valid until the next rotation, and the one before
+    /// that is valid no more: rotate twice where a key is known to others. Nothing is refused meanwhile: a
+    /// process whose key is valid no more reads it again.
+    ///
+    /// # Errors
+    /// [`Error::MissingCredential`] and [`Error::WrongKey`] where the admin role's connection is not in order;
+    /// [`Error::Unreachable`] where the pool database does not answer.
+    ///
+    /// # Cancel safety
+    /// In the order of commits: the kernel has the new key, the platform database has it, the kernel forgets the
+    /// oldest. Dropped in between, all keys in use are valid; call it again.
+    pub async fn rotate_scope_key(&self, pool: PoolId) -> Result<()> {
+        let owner = || format!("pool {pool}");
+        let mut admin = self.pool_admin(pool).await?;
+        let key = new_scope_key(&mut admin, &owner).await?;
+        let before: Option<i32> = sqlx::query_scalar(
+            "with before as (select scope_key_id from platform.pools where id = $1 for update)
+             update platform.pools p set scope_key = $2, scope_key_id = $3 from before
+             where p.id = $1 returning before.scope_key_id",
+        )
+        .bind(pool)
+        .bind(self.seal(&key.to_text(), of_pool(pool, column::POOL_SCOPE_KEY), owner)?)
+        .bind(key.id)
+        .fetch_optional(&self.db)
+        .await
+        .map_err(failed("rotating a scope key"))?;
+        if let Some(before) = before {
+            schema::retire_scope_keys(&mut admin, before).await?;
+        }
+        let _ = admin.close().await;
+        Ok(())
     }
 
     /// Whether new clients are placed in the pool. One that is not active serves the clients it has.
@@ -150,6 +188,18 @@ pub(super) fn refused(step: &'static str, what: String, source: sqlx::Error) -> 
         },
         _ => failed(step)(source),
     }
+}
+
+/// A scope key that the kernel has and nobody uses yet.
+async fn new_scope_key(admin: &mut PgConnection, owner: &(impl Fn() -> String + Sync)) -> Result<ScopeKey> {
+    let key_id = schema::next_scope_key_id(&mut *admin).await?;
+    let key = ScopeKey::generate(key_id).map_err(|source| Error::WrongKey {
+        owner: owner(),
+        what: column::POOL_SCOPE_KEY.to_owned(),
+        source,
+    })?;
+    schema::install_scope_key(admin, &key).await?;
+    Ok(key)
 }
 
 async fn connect_admin(url: &SecretString, owner: String) -> Result<PgConnection> {

@@ -65,8 +65,8 @@ impl Arguments {
         self.error.take().map_or(Ok(()), Err)
     }
 
-    pub(super) fn take(&mut self) -> PgArguments {
-        std::mem::take(&mut self.bound)
+    pub(super) fn bound(&self) -> &PgArguments {
+        &self.bound
     }
 }
 

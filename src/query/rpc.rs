@@ -129,15 +129,24 @@ impl<'t> Rpc<'t> {
         self.send::<PgQueryResult>().await.map(drop)
     }
 
+    /// Calls, and again where its client is now if it had moved.
     async fn send<A: Answer>(&mut self) -> Result<A> {
         self.arguments.take_error()?;
+        let sent = self.send_here().await;
+        if self.on.follow(&sent).await? {
+            return self.send_here().await;
+        }
+        sent
+    }
+
+    async fn send_here<A: Answer>(&mut self) -> Result<A> {
         let scoped = self.on.db().is_scoped();
         let this = &*self;
         let (sql, mode) = rendered(&this.on, |catalogue| this.render(catalogue, scoped)).await?;
         let statement = Statement {
             sql,
-            arguments: self.arguments.take(),
             step: self.step(),
+            arguments: self.arguments.bound(),
             mode,
             residue: true,
         };

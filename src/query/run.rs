@@ -7,16 +7,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
-use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
 
 use super::tenant_query::TenantQuery;
 use super::verb::sealed::Verb;
 use super::verb::{Select, Writes};
-use crate::client::{ClientId, ClientRecord};
-use crate::database::{Database, DedicatedPool, Mode, PoolDatabase};
+use crate::client::ClientId;
+use crate::database::{Database, DedicatedPool, Mode, PoolDatabase, within};
 use crate::error::{self, Error, Result};
 use crate::schema::Catalogue;
-use crate::tenant::{TenantDb, TenantTx};
+use crate::tenant::{Tenant, TenantDb, TenantTx};
 
 /// Where a statement runs: by itself, or inside a transaction.
 pub(super) enum On<'t> {
@@ -47,6 +48,18 @@ impl On<'_> {
         }
     }
 
+    /// Goes where the client is now, if that is why a statement by itself was refused. Says whether it did.
+    pub(super) async fn follow<T: Sync>(&mut self, refused: &Result<T>) -> Result<bool> {
+        let Self::Db(db) = self else { return Ok(false) };
+        match db.followed(refused).await? {
+            Some(moved) => {
+                *db = moved;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
     /// The pool that a transaction has already: the manager may be closing, and not give another.
     fn held(&self) -> Option<&DedicatedPool> {
         match self {
@@ -57,9 +70,9 @@ impl On<'_> {
 }
 
 /// A statement with its values, ready to be sent.
-pub(super) struct Statement {
+pub(super) struct Statement<'s> {
     pub(super) sql: String,
-    pub(super) arguments: PgArguments,
+    pub(super) arguments: &'s PgArguments,
     /// What it does, for errors.
     pub(super) step: String,
     pub(super) mode: Mode,
@@ -67,39 +80,35 @@ pub(super) struct Statement {
     pub(super) residue: bool,
 }
 
+/// A statement as sqlx takes it.
+pub(super) type Sent = Query<'static, Postgres, PgArguments>;
+
 /// How the answer is read.
-pub(super) trait Answer: Send + Sized {
-    fn read(
-        conn: &mut PgConnection,
-        sql: String,
-        arguments: PgArguments,
-    ) -> impl Future<Output = sqlx::Result<Self>> + Send;
+pub(super) trait Answer: Send + Sync + Sized {
+    fn read(conn: &mut PgConnection, sent: Sent) -> impl Future<Output = sqlx::Result<Self>> + Send;
 }
 
 impl Answer for Vec<PgRow> {
-    async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
-        conn.fetch_all(sqlx::query_with(AssertSqlSafe(sql), arguments))
-            .await
+    async fn read(conn: &mut PgConnection, sent: Sent) -> sqlx::Result<Self> {
+        conn.fetch_all(sent).await
     }
 }
 
 impl Answer for Option<PgRow> {
-    async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
-        conn.fetch_optional(sqlx::query_with(AssertSqlSafe(sql), arguments))
-            .await
+    async fn read(conn: &mut PgConnection, sent: Sent) -> sqlx::Result<Self> {
+        conn.fetch_optional(sent).await
     }
 }
 
 impl Answer for PgQueryResult {
-    async fn read(conn: &mut PgConnection, sql: String, arguments: PgArguments) -> sqlx::Result<Self> {
-        conn.execute(sqlx::query_with(AssertSqlSafe(sql), arguments))
-            .await
+    async fn read(conn: &mut PgConnection, sent: Sent) -> sqlx::Result<Self> {
+        conn.execute(sent).await
     }
 }
 
-impl Statement {
-    /// Sends the statement where it belongs: into the transaction, or in autocommit on a bound connection of
-    /// the pool database, or straight to the dedicated one.
+impl Statement<'_> {
+    /// Sends the statement where it belongs: into the transaction, or by itself on a bound connection of the
+    /// pool database, or straight to the dedicated one.
     pub(super) async fn run<A: Answer>(self, on: &mut On<'_>) -> Result<A> {
         let client = on.db().id();
         match on {
@@ -108,55 +117,72 @@ impl Statement {
                     tx.expect_residue();
                 }
                 let db = tx.db().clone();
-                let result = A::read(tx.connection()?, self.sql, self.arguments)
+                let (sent, timeout) = (self.sent(tx.is_pooled()), tx.answer_timeout());
+                let result = within(timeout, A::read(tx.connection()?, sent))
                     .await
                     .map_err(|source| Error::of_statement(client, self.step, source));
                 db.check(result).await
             }
             On::Db(db) => match &db.tenant.database {
                 Database::Pool(pool) => {
-                    let result = self.send_bound(&db.tenant.record, pool).await;
+                    let result = self.send_bound(&db.tenant, pool).await;
                     db.check(result).await
                 }
                 Database::Dedicated(database) => {
                     let failed = |source| Error::of_statement(client, self.step.as_str(), source);
                     let pool = database.pool().await?;
                     let mut conn = pool.acquire().await.map_err(failed)?;
-                    A::read(&mut conn, self.sql, self.arguments).await.map_err(failed)
+                    A::read(&mut conn, self.sent(false)).await.map_err(failed)
                 }
             },
         }
     }
 
-    async fn send_bound<A: Answer>(self, client: &ClientRecord, pool: &PoolDatabase) -> Result<A> {
-        let mut lease = pool.bound(client.id, client.epoch).await?;
+    /// Behind a pooler it has no name: the session that would know it may be another the next time.
+    fn sent(&self, pooled: bool) -> Sent {
+        sqlx::query_with(AssertSqlSafe(self.sql.clone()), self.arguments.clone()).persistent(!pooled)
+    }
+
+    async fn send_bound<A: Answer>(self, tenant: &Tenant, pool: &PoolDatabase) -> Result<A> {
+        let client = tenant.record.id;
+        let mut lease = pool.bound(&tenant.record, &tenant.guards, self.mode).await?;
         let mut bound_again = false;
         loop {
             if self.residue {
                 lease.expect_residue();
             }
-            let used = lease.is_used();
-            match A::read(lease.connection()?, self.sql.clone(), self.arguments.clone()).await {
+            let (used, timeout, pooled) = (lease.is_used(), lease.answer_timeout(), lease.is_pooled());
+            let failed = match within(timeout, A::read(lease.connection()?, self.sent(pooled))).await {
                 Ok(answer) => {
-                    lease.answered();
+                    lease.done(self.mode).await?;
                     return Ok(answer);
                 }
-                // The session was bound before the client's placement changed. Nothing was done.
-                Err(failed) if !bound_again && error::is_lost_scope(&failed) => {
+                Err(failed) => failed,
+            };
+            if !error::is_connection_failure(&failed) {
+                // The session was bound before the client's placement changed, or sqlx met a type for the first
+                // time. Nothing was done.
+                let lost = if pooled {
+                    error::is_lost_statement(&failed)
+                } else {
+                    error::is_lost_scope(&failed)
+                };
+                if lost && !bound_again {
                     bound_again = true;
-                    lease = Box::pin(pool.bound_again(lease, client.epoch)).await?;
+                    lease = Box::pin(lease.bound_again()).await?;
+                    continue;
                 }
-                Err(failed) if !error::is_connection_failure(&failed) => {
-                    lease.answered();
-                    return Err(Error::of_statement(client.id, self.step, failed));
-                }
-                // A connection that died of old age. A write is sent again only where it never left.
-                Err(failed) if used && (self.mode == Mode::ReadOnly || error::was_never_sent(&failed)) => {
-                    tracing::debug!(client = %client.id, error = %failed, "a dead connection is replaced");
-                    lease = Box::pin(pool.bound_anew(lease, client.epoch)).await?;
-                }
-                Err(failed) => return Err(Error::of_statement(client.id, self.step, failed)),
+                lease.failed();
+                return Err(Error::of_statement(client, self.step, failed));
             }
+            // A connection that died of old age. A write is sent again only where it never left, or cannot have
+            // been committed.
+            let harmless = self.mode == Mode::ReadOnly || pooled || error::was_never_sent(&failed);
+            if !(used && harmless) {
+                return Err(Error::of_statement(client, self.step, failed));
+            }
+            tracing::debug!(%client, error = %failed, "a dead connection is replaced");
+            lease = Box::pin(lease.replaced()).await?;
         }
     }
 }
@@ -182,15 +208,24 @@ pub(super) fn decode<T: for<'r> FromRow<'r, PgRow>>(client: ClientId, step: &str
 }
 
 impl<V: Verb + Sync> TenantQuery<'_, V> {
+    /// Sends the statement, and again where its client is now if it had moved.
     async fn send<A: Answer>(&mut self, rows: bool) -> Result<A> {
         self.arguments.take_error()?;
+        let sent = self.send_here(rows).await;
+        if self.on.follow(&sent).await? {
+            return self.send_here(rows).await;
+        }
+        sent
+    }
+
+    async fn send_here<A: Answer>(&mut self, rows: bool) -> Result<A> {
         let scoped = self.on.db().is_scoped();
         let this = &*self;
         let sql = rendered(&this.on, |catalogue| this.render(catalogue, scoped, rows)).await?;
         let statement = Statement {
             sql,
-            arguments: self.arguments.take(),
             step: self.step(),
+            arguments: self.arguments.bound(),
             mode: if V::WRITES {
                 Mode::ReadWrite
             } else {

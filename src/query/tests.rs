@@ -21,11 +21,11 @@ use super::TenantQuery;
 use super::verb::sealed::Verb;
 use crate::client::{ClientId, ClientRecord, ClientStatus, Placement};
 use crate::database::{Database, DedicatedPools};
-use crate::error::Result;
-use crate::plan::{Features, Limits};
+use crate::error::{Error, Result};
+use crate::plan::{Features, Guards, Limits};
 use crate::schema::{CLIENT_COLUMN, Catalogue};
 use crate::secret::{Keyring, SealedFor};
-use crate::tenant::{Forget, Tenant, TenantDb};
+use crate::tenant::{Router, Tenant, TenantDb};
 
 /// The client of every query.
 const OWN: Uuid = Uuid::from_u128(0xacee);
@@ -49,7 +49,7 @@ struct Spelt {
 fn spelt<V: Verb>(mut query: TenantQuery<'_, V>, catalogue: &Catalogue, on: On, rows: bool) -> Result<Spelt> {
     query.arguments.take_error()?;
     let sql = query.render(catalogue, on == On::Pool, rows)?;
-    let bound = query.arguments.take().len();
+    let bound = query.arguments.bound().len();
     Ok(Spelt { sql, bound })
 }
 
@@ -80,18 +80,23 @@ fn db() -> TenantDb {
                 epoch: 1,
                 connection: None,
             },
+            guards: Guards::default(),
             database: Database::Dedicated(database),
-            routes: Weak::<NoRoutes>::new(),
+            router: Weak::<Nowhere>::new(),
         }),
     }
 }
 
 #[derive(Debug)]
-struct NoRoutes;
+struct Nowhere;
 
 #[async_trait]
-impl Forget for NoRoutes {
+impl Router for Nowhere {
     async fn forget(&self, _client: &ClientRecord) {}
+
+    async fn resolve(&self, _client: ClientId) -> Result<Arc<Tenant>> {
+        Err(Error::Closed)
+    }
 }
 
 /// Agents of a client, models of all, and a table that is neither.

@@ -2,19 +2,25 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
+use async_trait::async_trait;
 use futures_util::future::{join, join_all};
 use moka::future::Cache;
 use secrecy::SecretString;
 
 use super::options::ManagerOptions;
 use super::routes::Routes;
-use crate::client::{ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
-use crate::database::{Database, DedicatedDatabase, DedicatedPools, PoolDatabase, PoolDatabaseOptions};
-use crate::directory::{Directory, PlatformDirectory, column, connect_options, of_client, of_pool};
+use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
+use crate::database::{
+    Database, DedicatedDatabase, DedicatedPools, KeySource, PoolDatabase, PoolDatabaseOptions,
+};
+use crate::directory::{
+    Directory, PlatformDirectory, PoolRecord, column, connect_options, of_client, of_pool,
+};
 use crate::error::{Error, Result};
+use crate::plan::Guards;
 use crate::schema::Strictness;
 use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
-use crate::tenant::{Forget, Tenant, TenantDb};
+use crate::tenant::{Router, Tenant, TenantDb};
 
 /// Routes each client to its database. One per process; cheap to clone.
 ///
@@ -37,12 +43,14 @@ pub struct ClientConnectionManager {
 }
 
 struct Inner {
+    /// Itself: what it routes leads back to it.
+    this: Weak<Inner>,
     directory: Arc<dyn Directory>,
     /// The crate's own directory, whose connections the manager closes.
     platform: Option<PlatformDirectory>,
     keyring: Keyring,
     pool_options: PoolDatabaseOptions,
-    routes: Arc<Routes>,
+    routes: Routes,
     pools: Cache<PoolId, Arc<PoolDatabase>>,
     dedicated: Arc<DedicatedPools>,
     closed: AtomicBool,
@@ -73,7 +81,8 @@ impl ClientConnectionManager {
             options.dedicated_wait,
             options.dedicated_pool,
         );
-        let inner = Inner {
+        let inner = Arc::new_cyclic(|this| Inner {
+            this: Weak::clone(this),
             directory,
             platform,
             keyring: options.keyring,
@@ -83,15 +92,13 @@ impl ClientConnectionManager {
                     known_leaks: options.known_leaks,
                 },
             },
-            routes: Arc::new(Routes::new(options.max_cached_clients, options.record_ttl)),
+            routes: Routes::new(options.max_cached_clients, options.record_ttl),
             // As many as there are pool databases: no bound of its own.
             pools: Cache::builder().build(),
             dedicated: Arc::new(dedicated),
             closed: AtomicBool::new(false),
-        };
-        Self {
-            inner: Arc::new(inner),
-        }
+        });
+        Self { inner }
     }
 
     /// The scoped handle on a client's data.
@@ -115,14 +122,7 @@ impl ClientConnectionManager {
         let tenant = match inner.routes.get(&client) {
             Some(tenant) => tenant,
             // Boxed, so that a route that is remembered does not move the state of one that is not.
-            None => {
-                Box::pin(
-                    inner
-                        .routes
-                        .get_or_resolve(client.clone(), inner.resolve(&client)),
-                )
-                .await?
-            }
+            None => Box::pin(inner.route(&client)).await?,
         };
         Ok(TenantDb { tenant })
     }
@@ -153,7 +153,11 @@ impl ClientConnectionManager {
 }
 
 impl Inner {
-    async fn resolve(&self, client: &ClientRef) -> Result<Arc<Tenant>> {
+    async fn route(&self, client: &ClientRef) -> Result<Arc<Tenant>> {
+        self.routes.get_or_resolve(client, || self.look_up(client)).await
+    }
+
+    async fn look_up(&self, client: &ClientRef) -> Result<Arc<Tenant>> {
         let record = self
             .directory
             .client(client)
@@ -171,12 +175,11 @@ impl Inner {
             Placement::Pool(pool) => Database::Pool(self.pool(pool).await?),
             Placement::Dedicated => Database::Dedicated(self.dedicated(&record)?),
         };
-        let routes: Arc<dyn Forget> = Arc::clone(&self.routes) as _;
-        let routes: Weak<dyn Forget> = Arc::downgrade(&routes);
         Ok(Arc::new(Tenant {
+            guards: Guards::from(&record.limits),
             record,
             database,
-            routes,
+            router: Weak::<Self>::clone(&self.this),
         }))
     }
 
@@ -197,21 +200,34 @@ impl Inner {
 
     async fn open_pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
         let owner = || format!("pool {id}");
+        let record = self.pool_record(id).await?;
+        let url = self.open(&record.connection, of_pool(id, column::POOL_APP), owner)?;
+        let connect = connect_options(&url, &owner())?;
+        let keys = Arc::new(PoolKey {
+            pool: id,
+            inner: Weak::clone(&self.this),
+        });
+        let pool = PoolDatabase::open(&record, connect, keys, self.pool_options.clone()).await?;
+        Ok(Arc::new(pool))
+    }
+
+    async fn pool_record(&self, id: PoolId) -> Result<PoolRecord> {
         let missing = || Error::MissingCredential {
-            owner: owner(),
+            owner: format!("pool {id}"),
             what: "record".to_owned(),
         };
-        let record = self.directory.pool(id).await?.ok_or_else(missing)?;
-        let url = self.open(&record.connection, of_pool(id, column::POOL_APP), owner)?;
+        self.directory.pool(id).await?.ok_or_else(missing)
+    }
+
+    async fn scope_key(&self, id: PoolId) -> Result<ScopeKey> {
+        let owner = || format!("pool {id}");
+        let record = self.pool_record(id).await?;
         let key = self.open(&record.scope_key, of_pool(id, column::POOL_SCOPE_KEY), owner)?;
-        let key = ScopeKey::from_text(record.scope_key_id, &key).map_err(|source| Error::WrongKey {
+        ScopeKey::from_text(record.scope_key_id, &key).map_err(|source| Error::WrongKey {
             owner: owner(),
             what: column::POOL_SCOPE_KEY.to_owned(),
             source,
-        })?;
-        let connect = connect_options(&url, &owner())?;
-        let pool = PoolDatabase::open(id, &record.name, connect, &key, self.pool_options.clone()).await?;
-        Ok(Arc::new(pool))
+        })
     }
 
     fn dedicated(&self, record: &ClientRecord) -> Result<Arc<DedicatedDatabase>> {
@@ -233,6 +249,40 @@ impl Inner {
             what: for_.column.to_owned(),
             source,
         })
+    }
+}
+
+#[async_trait]
+impl Router for Inner {
+    async fn forget(&self, client: &ClientRecord) {
+        self.routes.forget(client).await;
+    }
+
+    async fn resolve(&self, client: ClientId) -> Result<Arc<Tenant>> {
+        self.route(&client.into()).await
+    }
+}
+
+/// The scope key of a pool, as the directory has it.
+#[derive(Debug)]
+struct PoolKey {
+    pool: PoolId,
+    inner: Weak<Inner>,
+}
+
+#[async_trait]
+impl KeySource for PoolKey {
+    async fn scope_key(&self) -> Result<ScopeKey> {
+        let inner = self.inner.upgrade().ok_or(Error::Closed)?;
+        inner.scope_key(self.pool).await
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("pools", &self.pools.entry_count())
+            .finish_non_exhaustive()
     }
 }
 

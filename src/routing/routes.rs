@@ -2,12 +2,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use moka::future::Cache;
 
 use crate::client::{ClientRecord, ClientRef};
 use crate::error::{Error, Result};
-use crate::tenant::{Forget, Tenant};
+use crate::tenant::Tenant;
 
 /// The routes that were resolved, by each name that a client was asked for by.
 ///
@@ -28,6 +27,8 @@ struct Route {
     tenant: Arc<Tenant>,
     /// When its resolution began: nothing in it is older.
     asked: Instant,
+    /// What the shard had counted then.
+    forgotten: u64,
 }
 
 /// On cache lines of its own, so that two clients in different shards do not slow each other down.
@@ -45,6 +46,9 @@ struct ShardRoutes {
 }
 
 const SHARDS: usize = 64;
+
+/// How often a route is resolved again because a client was forgotten meanwhile.
+const RESOLVE_AGAIN: usize = 3;
 
 impl Routes {
     pub(super) fn new(capacity: u64, ttl: Duration) -> Self {
@@ -64,49 +68,86 @@ impl Routes {
     }
 
     /// The route, resolved if it is not remembered: once under concurrency. Errors are not remembered.
-    pub(super) async fn get_or_resolve(
+    ///
+    /// Whoever resolves may have begun before the client was forgotten, and then finds what was true before:
+    /// that is not remembered, and resolved again.
+    pub(super) async fn get_or_resolve<F>(
         &self,
-        client: ClientRef,
-        resolve: impl Future<Output = Result<Arc<Tenant>>>,
-    ) -> Result<Arc<Tenant>> {
-        let forgotten = self
-            .shard(&client)
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .forgotten;
-        let route = self
-            .cache
-            .try_get_with_by_ref(&client, async {
-                let asked = Instant::now();
-                Ok(Route {
-                    tenant: resolve.await?,
-                    asked,
+        client: &ClientRef,
+        resolve: impl Fn() -> F,
+    ) -> Result<Arc<Tenant>>
+    where
+        F: Future<Output = Result<Arc<Tenant>>>,
+    {
+        let mut again = 0;
+        loop {
+            let route = self
+                .cache
+                .try_get_with_by_ref(client, async {
+                    let asked = Instant::now();
+                    let forgotten = self.forgotten(client);
+                    Ok(Route {
+                        tenant: resolve().await?,
+                        asked,
+                        forgotten,
+                    })
                 })
-            })
-            .await
-            .map_err(|error: Arc<Error>| Error::clone(&error))?;
-        let tenant = Arc::clone(&route.tenant);
-        self.put_forward(client, route, forgotten);
-        Ok(tenant)
+                .await
+                .map_err(|error: Arc<Error>| Error::clone(&error))?;
+            let tenant = Arc::clone(&route.tenant);
+            // Where clients are forgotten all the time, it need not be this one.
+            if self.put_forward(client, route) || again == RESOLVE_AGAIN {
+                return Ok(tenant);
+            }
+            self.cache.invalidate(client).await;
+            again += 1;
+        }
     }
 
-    /// Copies a route to where it is found first, unless a client of the shard was forgotten meanwhile.
-    fn put_forward(&self, client: ClientRef, route: Route, forgotten: u64) {
-        let mut shard = self
-            .shard(&client)
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        if shard.forgotten != forgotten || self.shard_capacity == 0 {
-            return;
+    fn forgotten(&self, client: &ClientRef) -> u64 {
+        self.shard(client)
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .forgotten
+    }
+
+    /// Copies a route to where it is found first, unless a client of the shard was forgotten since its
+    /// resolution began. Says whether nobody was.
+    fn put_forward(&self, client: &ClientRef, route: Route) -> bool {
+        let mut shard = self.shard(client).write().unwrap_or_else(PoisonError::into_inner);
+        if shard.forgotten != route.forgotten {
+            return false;
         }
-        if shard.by_name.len() >= self.shard_capacity && !shard.by_name.contains_key(&client) {
+        if self.shard_capacity == 0 {
+            return true;
+        }
+        if shard.by_name.len() >= self.shard_capacity && !shard.by_name.contains_key(client) {
             shard.by_name.retain(|_, route| route.asked.elapsed() < self.ttl);
             if shard.by_name.len() >= self.shard_capacity {
                 // Those still in use come back from the cache.
                 shard.by_name.clear();
             }
         }
-        shard.by_name.insert(client, route);
+        shard.by_name.insert(client.clone(), route);
+        true
+    }
+
+    /// Drops the routes of a client, by whatever name it was asked for.
+    pub(super) async fn forget(&self, client: &ClientRecord) {
+        let names = [
+            Some(ClientRef::from(client.id)),
+            Some(ClientRef::from(client.slug.clone())),
+            client.external_ref.clone().map(ClientRef::from),
+            client.domain.clone().map(ClientRef::from),
+        ];
+        for name in names.iter().flatten() {
+            {
+                let mut shard = self.shard(name).write().unwrap_or_else(PoisonError::into_inner);
+                shard.by_name.remove(name);
+                shard.forgotten += 1;
+            }
+            self.cache.invalidate(name).await;
+        }
     }
 
     /// Only spreads the names; what withstands names made to collide is the map of the shard.
@@ -128,39 +169,36 @@ impl Routes {
     }
 }
 
-#[async_trait]
-impl Forget for Routes {
-    async fn forget(&self, client: &ClientRecord) {
-        let names = [
-            Some(ClientRef::from(client.id)),
-            Some(ClientRef::from(client.slug.clone())),
-            client.external_ref.clone().map(ClientRef::from),
-            client.domain.clone().map(ClientRef::from),
-        ];
-        for name in names.iter().flatten() {
-            // First the cache, so that nobody finds there what the shard has forgotten already.
-            self.cache.invalidate(name).await;
-            let mut shard = self.shard(name).write().unwrap_or_else(PoisonError::into_inner);
-            shard.by_name.remove(name);
-            shard.forgotten += 1;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Weak;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use async_trait::async_trait;
+    use futures_util::FutureExt;
     use secrecy::{SecretBox, SecretString};
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
     use super::*;
     use crate::client::{ClientId, ClientStatus, Placement};
     use crate::database::{Database, DedicatedPools};
-    use crate::plan::{Features, Limits, TierName};
+    use crate::plan::{Features, Guards, Limits, TierName};
     use crate::secret::{Keyring, SealedFor};
+    use crate::tenant::Router;
 
     const HOUR: Duration = Duration::from_hours(1);
+
+    #[derive(Debug)]
+    struct Nowhere;
+
+    #[async_trait]
+    impl Router for Nowhere {
+        async fn forget(&self, _client: &ClientRecord) {}
+
+        async fn resolve(&self, _client: ClientId) -> Result<Arc<Tenant>> {
+            Err(Error::Closed)
+        }
+    }
 
     fn tenant(id: ClientId) -> Arc<Tenant> {
         let keyring = Keyring::new(1, SecretBox::new(Box::new([1; 32])));
@@ -174,7 +212,6 @@ mod tests {
             )
             .unwrap();
         let pools = Arc::new(DedicatedPools::new(1, HOUR, PgPoolOptions::new()));
-        let forget: Weak<dyn Forget> = Weak::<Routes>::new();
         Arc::new(Tenant {
             record: ClientRecord {
                 id,
@@ -190,15 +227,16 @@ mod tests {
                 epoch: 1,
                 connection: None,
             },
+            guards: Guards::default(),
             database: Database::Dedicated(pools.database(id, &sealed, PgConnectOptions::new())),
-            routes: forget,
+            router: Weak::<Nowhere>::new(),
         })
     }
 
     async fn resolved(routes: &Routes, id: ClientId) -> Arc<Tenant> {
         let tenant = tenant(id);
         routes
-            .get_or_resolve(id.into(), async { Ok(tenant) })
+            .get_or_resolve(&id.into(), || async { Ok(Arc::clone(&tenant)) })
             .await
             .unwrap()
     }
@@ -223,16 +261,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_route_that_was_forgotten_while_it_was_resolved_is_not_put_in_front() {
+    async fn a_route_that_was_forgotten_while_it_was_resolved_is_resolved_again() {
         let routes = Routes::new(100, HOUR);
         let id = ClientId::new();
-        let tenant = tenant(id);
-        let resolve = async {
-            routes.forget(&tenant.record).await;
-            Ok(Arc::clone(&tenant))
+        let (stale, fresh) = (tenant(id), tenant(id));
+        let asked = AtomicUsize::new(0);
+        let resolve = || async {
+            if asked.fetch_add(1, Ordering::Relaxed) > 0 {
+                return Ok(Arc::clone(&fresh));
+            }
+            routes.forget(&stale.record).await;
+            Ok(Arc::clone(&stale))
         };
-        routes.get_or_resolve(id.into(), resolve).await.unwrap();
-        assert!(routes.get(&id.into()).is_none());
+        let resolved = routes.get_or_resolve(&id.into(), resolve).await.unwrap();
+        assert!(Arc::ptr_eq(&resolved, &fresh));
+        assert!(Arc::ptr_eq(&routes.get(&id.into()).unwrap(), &fresh));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_resolution_that_is_too_old_does_not_have_it() {
+        let routes = Routes::new(100, HOUR);
+        let id = ClientId::new();
+        let (stale, fresh) = (tenant(id), tenant(id));
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let gone = tokio::sync::Mutex::new(Some(gone));
+        let name = id.into();
+        let mut first = Box::pin(routes.get_or_resolve(&name, || async {
+            match gone.lock().await.take() {
+                Some(gone) => gone.await.map(|()| Arc::clone(&stale)).map_err(|_| Error::Closed),
+                None => Ok(Arc::clone(&fresh)),
+            }
+        }));
+        assert!(first.as_mut().now_or_never().is_none());
+        routes.forget(&stale.record).await;
+        let mut second = Box::pin(routes.get_or_resolve(&name, || async { Ok(Arc::clone(&fresh)) }));
+        assert!(second.as_mut().now_or_never().is_none());
+        go.send(()).unwrap();
+        let (first, second) = tokio::join!(first, second);
+        assert!(Arc::ptr_eq(&first.unwrap(), &fresh));
+        assert!(Arc::ptr_eq(&second.unwrap(), &fresh));
     }
 
     #[tokio::test]

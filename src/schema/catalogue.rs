@@ -102,21 +102,31 @@ pub(crate) const CLIENT_COLUMN: &str = "client_id";
 pub(crate) const CLIENT_PARAMETER: &str = "p_client_id";
 
 impl Catalogue {
-    /// Reads what the role of the connection may name.
+    /// Reads what the role of the connection may name. Its statements have no names: behind a pooler, those
+    /// would stay in a session that others use.
     pub(crate) async fn load(conn: &mut PgConnection) -> sqlx::Result<Self> {
         // A dedicated database that an older system made has no kernel.
         let has_kernel: bool = sqlx::query_scalar("select to_regprocedure('tenantry.kernel()') is not null")
+            .persistent(false)
             .fetch_one(&mut *conn)
             .await?;
         let shared: Vec<i64> = if has_kernel {
             sqlx::query_scalar("select unnest(k.shared_tables)::int8 from tenantry.kernel() k")
+                .persistent(false)
                 .fetch_all(&mut *conn)
                 .await?
         } else {
             Vec::new()
         };
-        let tables: Vec<TableRow> = sqlx::query_as(TABLES).bind(&shared).fetch_all(&mut *conn).await?;
-        let functions: Vec<FunctionRow> = sqlx::query_as(FUNCTIONS).fetch_all(&mut *conn).await?;
+        let tables: Vec<TableRow> = sqlx::query_as(TABLES)
+            .bind(&shared)
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await?;
+        let functions: Vec<FunctionRow> = sqlx::query_as(FUNCTIONS)
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await?;
 
         let mut catalogue = Self::default();
         for row in tables {

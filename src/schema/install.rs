@@ -1,5 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "installs kernels and host migrations")]
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
@@ -110,6 +112,20 @@ pub(crate) async fn install_scope_key(admin: &mut PgConnection, key: &ScopeKey) 
         })
 }
 
+/// Takes from the kernel of a pool database the keys before that one.
+pub(crate) async fn retire_scope_keys(admin: &mut PgConnection, before: i32) -> Result<()> {
+    sqlx::query("select tenantry.retire_keys($1)")
+        .bind(before)
+        .execute(&mut *admin)
+        .await
+        .map(drop)
+        .map_err(|source| Error::Unreachable {
+            database: "pool database".to_owned(),
+            step: "retiring its scope keys",
+            source: source.into(),
+        })
+}
+
 /// The id that the next scope key of a pool database takes.
 pub(crate) async fn next_scope_key_id(admin: &mut PgConnection) -> Result<i32> {
     sqlx::query_scalar("select coalesce(max(key_id), 0) + 1 from tenantry.scope_keys")
@@ -138,6 +154,36 @@ pub(crate) async fn place(
         .await
         .map(drop)
         .map_err(|source| Error::of_statement(client, "placing the client in its pool database", source))
+}
+
+/// Makes every session of the client be bound again, under that epoch. Waits for its transactions in flight, for
+/// some seconds and in turns: the statements of the client wait behind whoever waits for them.
+pub(crate) async fn renew(
+    admin: &mut PgConnection,
+    client: ClientId,
+    epoch: Epoch,
+    suspended: bool,
+) -> Result<()> {
+    const TURNS: u32 = 10;
+    let mut turn = 1;
+    loop {
+        let renewed = sqlx::query(
+            "select pg_catalog.set_config('lock_timeout', '300ms', true), tenantry.renew($1, $2, $3)",
+        )
+        .bind(client)
+        .bind(epoch)
+        .bind(suspended)
+        .execute(&mut *admin)
+        .await
+        .map_err(|source| Error::of_statement(client, "changing the client in its pool database", source));
+        match renewed {
+            Err(failed) if turn < TURNS && failed.sqlstate().as_deref() == Some("55P03") => {
+                tokio::time::sleep(Duration::from_millis(50) * turn).await;
+                turn += 1;
+            }
+            renewed => return renewed.map(drop),
+        }
+    }
 }
 
 async fn apply_host(admin: &mut PgConnection, database: &str, host: &Migrator) -> Result<Installed> {

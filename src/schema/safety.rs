@@ -51,6 +51,7 @@ pub(crate) async fn check_pool(
     let (version, vector): (i32, Option<String>) = sqlx::query_as(
         "select current_setting('server_version_num')::int4, (select extversion from pg_extension where extname = 'vector')",
     )
+    .persistent(false)
     .fetch_one(&mut *conn)
     .await
     .map_err(unreachable)?;
@@ -74,6 +75,7 @@ pub(crate) async fn check_pool(
     let has_kernel: bool = sqlx::query_scalar(
         "select coalesce(has_function_privilege(to_regprocedure('tenantry.kernel()'), 'execute'), false)",
     )
+    .persistent(false)
     .fetch_one(&mut *conn)
     .await
     .map_err(unreachable)?;
@@ -83,6 +85,7 @@ pub(crate) async fn check_pool(
         ]));
     }
     let (kind, kernel): (String, i32) = sqlx::query_as("select kind, version from tenantry.kernel()")
+        .persistent(false)
         .fetch_one(&mut *conn)
         .await
         .map_err(unreachable)?;
@@ -96,6 +99,7 @@ pub(crate) async fn check_pool(
     }
 
     let findings: Vec<String> = sqlx::query_scalar(include_str!("safety.sql"))
+        .persistent(false)
         .fetch_all(conn)
         .await
         .map_err(unreachable)?;

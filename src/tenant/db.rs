@@ -3,12 +3,12 @@ use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 
-use crate::client::{ClientId, ClientRecord};
-use crate::database::{Database, DedicatedPool, PoolStatistics};
-use crate::error::{Error, Result};
-use crate::schema::Catalogue;
-
 use super::tx::TenantTx;
+use crate::client::{ClientId, ClientRecord};
+use crate::database::{Database, DedicatedPool, PoolStatistics, TransactionOptions};
+use crate::error::{Error, Result};
+use crate::plan::Guards;
+use crate::schema::Catalogue;
 
 /// The scoped handle on one client's data. Cheap to clone, `Send + Sync`.
 ///
@@ -16,8 +16,9 @@ use super::tx::TenantTx;
 /// row-level security and with the explicit predicate; on a dedicated database it passes straight through.
 /// Obtained from [`ClientConnectionManager::tenant`](crate::ClientConnectionManager::tenant) alone.
 ///
-/// A handle is a route, and a route goes stale when the client moves: statements then answer
-/// [`Error::Moved`], and the manager resolves anew. Ask the manager for a handle per request or job.
+/// A handle is a route, and a route goes stale when the client moves. A statement by itself, and a beginning
+/// transaction, then go where the client is now; inside a transaction it is [`Error::Moved`]. The handle itself
+/// stays as it is and goes the long way each time: ask the manager for one per request or job.
 #[derive(Clone)]
 pub struct TenantDb {
     pub(crate) tenant: Arc<Tenant>,
@@ -27,14 +28,19 @@ pub struct TenantDb {
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) record: ClientRecord,
+    pub(crate) guards: Guards,
     pub(crate) database: Database,
-    pub(crate) routes: Weak<dyn Forget>,
+    pub(crate) router: Weak<dyn Router>,
 }
 
-/// Drops the remembered routes of a client, so that it is resolved again.
+/// Where routes come from.
 #[async_trait]
-pub(crate) trait Forget: Send + Sync + fmt::Debug {
+pub(crate) trait Router: Send + Sync + fmt::Debug {
+    /// Drops the remembered routes of a client.
     async fn forget(&self, client: &ClientRecord);
+
+    /// The client's route as it is now.
+    async fn resolve(&self, client: ClientId) -> Result<Arc<Tenant>>;
 }
 
 impl TenantDb {
@@ -43,24 +49,63 @@ impl TenantDb {
         &self.tenant.record
     }
 
-    /// Begins a transaction: on a pool database bound to the client in the same message.
+    /// Begins a transaction under READ COMMITTED: on a pool database bound to the client in the same message.
     ///
     /// # Errors
-    /// [`Error::Moved`] and [`Error::Relocating`], to be retried from
-    /// [`tenant`](crate::ClientConnectionManager::tenant); [`Error::NotServed`] where the client was
-    /// suspended; [`Error::Busy`] where no connection came free; [`Error::Unreachable`].
+    /// [`Error::Relocating`], and [`Error::Moved`] where the client moved twice at once, to be retried;
+    /// [`Error::NotServed`] where the client was suspended; [`Error::Busy`] where no connection came free;
+    /// [`Error::Unreachable`].
     ///
     /// # Cancel safety
     /// Dropped at any point, nothing is left open: the connection is rolled back behind the caller before it
     /// serves anyone else, or closed.
     pub async fn begin(&self) -> Result<TenantTx> {
+        self.begin_with(TransactionOptions::default()).await
+    }
+
+    /// Begins a transaction of that isolation and access.
+    ///
+    /// A snapshot of [`RepeatableRead`](crate::Isolation::RepeatableRead) and above that only reads may be as
+    /// old as its beginning: it can read on at the old place while the client is relocated. It cannot write
+    /// there.
+    ///
+    /// # Errors
+    /// As [`begin`](Self::begin); a retryable [`Error::Statement`] where the client's placement changed while
+    /// its snapshot was taken.
+    ///
+    /// # Cancel safety
+    /// As [`begin`](Self::begin).
+    pub async fn begin_with(&self, options: TransactionOptions) -> Result<TenantTx> {
+        let begun = self.begin_here(options).await;
+        match (&begun, self.followed(&begun).await?) {
+            (Err(_), Some(moved)) => moved.begin_here(options).await,
+            _ => begun,
+        }
+    }
+
+    async fn begin_here(&self, options: TransactionOptions) -> Result<TenantTx> {
         match &self.tenant.database {
             Database::Pool(pool) => {
-                let record = &self.tenant.record;
-                let lease = self.check(pool.begin(record.id, record.epoch).await).await?;
+                let Tenant { record, guards, .. } = &*self.tenant;
+                let lease = self.check(pool.begin(record, guards, options).await).await?;
                 Ok(TenantTx::scoped(self.clone(), lease))
             }
-            Database::Dedicated(database) => TenantTx::straight(self.clone(), database.pool().await?).await,
+            Database::Dedicated(database) => {
+                TenantTx::straight(self.clone(), database.pool().await?, options).await
+            }
+        }
+    }
+
+    /// Where the client is now, where that is why it was refused here. The refusal came before anything was
+    /// done, so the same may be tried there.
+    pub(crate) async fn followed<T: Sync>(&self, refused: &Result<T>) -> Result<Option<Self>> {
+        match (refused, self.tenant.router.upgrade()) {
+            (Err(Error::Moved { client }), Some(router)) => {
+                tracing::debug!(%client, "a client that moved is followed");
+                let tenant = router.resolve(*client).await?;
+                Ok(Some(Self { tenant }))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -111,9 +156,9 @@ impl TenantDb {
     /// A stale route must not be served from the cache again.
     pub(crate) async fn check<T: Send>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::Moved { .. } | Error::NotServed { .. }) = &result
-            && let Some(routes) = self.tenant.routes.upgrade()
+            && let Some(router) = self.tenant.router.upgrade()
         {
-            routes.forget(&self.tenant.record).await;
+            router.forget(&self.tenant.record).await;
         }
         result
     }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futures_core::future::BoxFuture;
 use futures_core::stream::BoxStream;
 use futures_util::stream::{self, StreamExt};
@@ -6,6 +8,7 @@ use sqlx::{Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 
 use super::guard;
 use super::tx::TenantTx;
+use crate::database::within;
 use crate::error::Error;
 
 impl TenantTx {
@@ -15,9 +18,11 @@ impl TenantTx {
         mut query: E,
     ) -> sqlx::Result<(&mut PgConnection, Admitted)> {
         let client = self.db.id();
-        let statement = query.statement().cloned();
+        let pooled = self.is_pooled();
+        // A statement that was prepared before has a name, and behind a pooler nobody who knows it.
+        let statement = query.statement().filter(|_| !pooled).cloned();
         let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
-        let persistent = query.persistent();
+        let persistent = query.persistent() && !pooled;
         let sql = query.sql();
         // Without arguments sqlx sends the simple protocol, which takes several statements in one text.
         let refused = match arguments {
@@ -41,7 +46,8 @@ impl TenantTx {
     }
 
     fn admit_text(&mut self, sql: &SqlStr) -> sqlx::Result<&mut PgConnection> {
-        if let Some(reason) = guard::refusal(sql.as_str()) {
+        let named = self.is_pooled().then_some(NAMED);
+        if let Some(reason) = guard::refusal(sql.as_str()).or(named) {
             let what = sql.as_str().chars().take(80).collect();
             return Err(Error::StatementRefused {
                 client: self.db.id(),
@@ -53,6 +59,10 @@ impl TenantTx {
         self.connection_for_host().map_err(Error::into_sqlx)
     }
 }
+
+/// Why nothing is prepared by itself behind a pooler.
+const NAMED: &str =
+    "it would be prepared under a name, which a transaction pooler gives to others; run it instead";
 
 /// A query that was looked at and passes.
 struct Admitted {
@@ -80,6 +90,21 @@ impl Execute<'_, Postgres> for Admitted {
     }
 }
 
+/// The answers, each of which may take so long.
+fn each_within<'e, T: Send + 'e>(
+    timeout: Option<Duration>,
+    answers: BoxStream<'e, sqlx::Result<T>>,
+) -> BoxStream<'e, sqlx::Result<T>> {
+    if timeout.is_none() {
+        return answers;
+    }
+    let next = move |mut answers: BoxStream<'e, sqlx::Result<T>>| async move {
+        let next = within(timeout, async { answers.next().await.transpose() }).await;
+        next.transpose().map(|answer| (answer, answers))
+    };
+    stream::unfold(answers, next).boxed()
+}
+
 impl<'c> Executor<'c> for &'c mut TenantTx {
     type Database = Postgres;
 
@@ -88,8 +113,9 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
+        let timeout = self.answer_timeout();
         match self.admit(query) {
-            Ok((conn, query)) => conn.fetch_many(query),
+            Ok((conn, query)) => each_within(timeout, conn.fetch_many(query)),
             Err(error) => stream::once(async { Err(error) }).boxed(),
         }
     }
@@ -99,8 +125,9 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
+        let timeout = self.answer_timeout();
         match self.admit(query) {
-            Ok((conn, query)) => conn.fetch_optional(query),
+            Ok((conn, query)) => Box::pin(within(timeout, conn.fetch_optional(query))),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }

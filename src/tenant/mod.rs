@@ -6,5 +6,5 @@ mod guard;
 mod tx;
 
 pub use self::db::TenantDb;
-pub(crate) use self::db::{Forget, Tenant};
+pub(crate) use self::db::{Router, Tenant};
 pub use self::tx::TenantTx;

@@ -7,10 +7,10 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Connection as _, Executor, PgConnection, Postgres};
+use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Postgres};
 
 use super::db::TenantDb;
-use crate::database::{DedicatedPool, Lease};
+use crate::database::{DedicatedPool, Lease, TransactionOptions};
 use crate::error::{self, Error, Result};
 
 /// A transaction on one client's data: a plain sqlx executor inside, still scoped.
@@ -59,7 +59,11 @@ impl TenantTx {
         }
     }
 
-    pub(super) async fn straight(db: TenantDb, pool: DedicatedPool) -> Result<Self> {
+    pub(super) async fn straight(
+        db: TenantDb,
+        pool: DedicatedPool,
+        options: TransactionOptions,
+    ) -> Result<Self> {
         let client = db.id();
         let conn = pool
             .acquire()
@@ -71,9 +75,13 @@ impl TenantTx {
             conn: Some(conn),
             pool,
         };
+        let begin = match options.after_begin() {
+            Some(read_only) => format!("{}; {read_only}", options.begin()),
+            None => options.begin().to_owned(),
+        };
         straight
             .connection()?
-            .execute(sqlx::raw_sql("BEGIN"))
+            .execute(sqlx::raw_sql(AssertSqlSafe(begin)))
             .await
             .map_err(|source| Error::of_statement(client, "begin", source))?;
         Ok(Self {
@@ -120,10 +128,21 @@ impl TenantTx {
 
     /// The connection, for statements of the host.
     pub(super) fn connection_for_host(&mut self) -> Result<&mut PgConnection> {
-        if let Conn::Scoped(lease) = &mut self.conn {
-            lease.expect_residue();
-        }
+        self.expect_residue();
         self.connection()
+    }
+
+    /// Whether it is behind a pooler, where statements have no names.
+    pub(crate) fn is_pooled(&self) -> bool {
+        matches!(&self.conn, Conn::Scoped(lease) if lease.is_pooled())
+    }
+
+    /// How long an answer may take before the connection counts as lost.
+    pub(crate) fn answer_timeout(&self) -> Option<Duration> {
+        match &self.conn {
+            Conn::Scoped(lease) => lease.answer_timeout(),
+            Conn::Straight(_) => None,
+        }
     }
 
     /// Says that the next statement runs code of the host's, which can leave something on the session.

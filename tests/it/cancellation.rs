@@ -697,6 +697,9 @@ async fn a_pool_of_sqlx_hands_on_the_transaction_of_a_dropped_begin() -> Outcome
     for times in 0.. {
         let pool: PgPool = PgPoolOptions::new()
             .max_connections(1)
+            .after_connect(|conn, _| {
+                Box::pin(async move { conn.execute("select tenantry.hello()").await.map(drop) })
+            })
             .connect(&stage.fixture.app_url(&stage.fixture.database("pool-1")))
             .await?;
         let done = polled(
@@ -727,7 +730,7 @@ async fn a_pool_of_sqlx_hands_on_the_transaction_of_a_dropped_begin() -> Outcome
             }
             Err(error) => {
                 let code = error.as_database_error().and_then(DatabaseError::code);
-                assert_eq!(code.as_deref(), Some("55000"), "{error:?}");
+                assert_eq!(code.as_deref(), Some("TN005"), "{error:?}");
             }
         }
         pool.close().await;

@@ -1,9 +1,11 @@
 //! The crate against a real PostgreSQL, a module per behaviour.
 
 mod cancellation;
+mod half_open;
 mod isolation;
 mod kernel;
 mod layers;
+mod limits;
 mod macros;
 mod platform;
 mod private_server;

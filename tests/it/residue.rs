@@ -216,7 +216,14 @@ async fn without_the_cleaning_the_next_client_finds_it_all() -> Outcome {
 /// In a transaction of the ticket's client, on a connection that nobody cleans. Begun as the library does: none is
 /// entered that only reads.
 async fn in_scope(conn: &mut PgConnection, ticket: &str, sql: &str) -> Reply {
-    ask_plainly(conn, "begin read write").await;
+    for sql in [
+        "begin read write",
+        "select pid::text from tenantry.hello()",
+        "commit",
+        "begin read write",
+    ] {
+        ask_plainly(conn, sql).await;
+    }
     let entered = ask_plainly(conn, enter(ticket)).await;
     assert_eq!(entered, Reply::one("entered"));
     let reply = ask_plainly(conn, sql).await;

@@ -17,12 +17,12 @@ use sqlx::postgres::PgPoolOptions;
 use tenantry::testing::Fixture;
 use tenantry::{
     ClientConnectionManager, ClientId, ClientRecord, ClientRef, ClientStatus, ConnectionOptions, Directory,
-    Error, ErrorKind, Keyring, ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId, PoolRecord,
-    Result, SealedFor, TenantDb,
+    Error, ErrorKind, Isolation, Keyring, ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId,
+    PoolRecord, Result, SealedFor, TenantDb, TransactionOptions,
 };
 
 use crate::sql::{PATIENCE, connect, one, run, until};
-use crate::support::HOST;
+use crate::support::{HOST, embedding};
 
 type Outcome = std::result::Result<(), Box<dyn std::error::Error>>;
 
@@ -672,39 +672,83 @@ async fn moved(fixture: &Fixture, client: ClientId, to: PoolId) {
 }
 
 #[tokio::test]
-async fn a_stale_route_is_refused_and_the_next_is_resolved_anew() -> Outcome {
+async fn a_client_that_moved_is_followed_by_whoever_has_a_stale_route() -> Outcome {
     let fixture = Fixture::start(&HOST).await?;
     let second = fixture.add_pool("pool-2", 10).await?;
     let manager = fixture.manager().await?;
-    for (number, by) in ["a statement", "begin", "a write"].into_iter().enumerate() {
-        let client = fixture.shared_client(&format!("acme-{number}")).await?;
+    let mut there = connect(fixture.admin_options(&fixture.database("pool-2"))).await;
+    for by in ["a read", "a write", "a call", "a transaction", "a snapshot"] {
+        let client = fixture.shared_client(&by.replace(' ', "-")).await?;
         let db = manager.tenant(client.id).await?;
         let by_slug = manager.tenant(client.slug.clone()).await?;
         assert_eq!(reached(&db).await?, fixture.database("pool-1"));
         moved(&fixture, client.id, second).await;
-        let error = match by {
-            "a statement" => db.query("agents").count().await.map(drop).unwrap_err(),
-            "begin" => db.begin().await.map(drop).unwrap_err(),
-            _ => db
-                .insert("agents")
-                .set("slug", "x")
-                .set("name", "X")
-                .execute()
-                .await
-                .map(drop)
-                .unwrap_err(),
-        };
-        assert!(
-            matches!(&error, Error::Moved { client: found } if *found == client.id) && error.is_retryable(),
-            "{by}: {error:?}"
-        );
+        run(
+            &mut there,
+            &format!(
+                "insert into agents (client_id, slug, name) values ('{}', 'guide', 'there')",
+                client.id
+            ),
+        )
+        .await;
+        for db in [&db, &by_slug] {
+            let names: Vec<(String,)> = match by {
+                "a read" => db.query("agents").columns(["name"]).fetch_all().await?,
+                "a write" => {
+                    let update = db.update("agents").set("name", "there").eq("slug", "guide");
+                    update.returning(["name"]).fetch_all().await?
+                }
+                "a call" => {
+                    let call = db.rpc("match_documents").arg("p_query_embedding", embedding());
+                    assert!(call.fetch_all::<(uuid::Uuid,)>().await?.is_empty());
+                    db.query("agents").columns(["name"]).fetch_all().await?
+                }
+                _ => {
+                    let options = match by {
+                        "a snapshot" => TransactionOptions::default()
+                            .isolation(Isolation::Serializable)
+                            .read_only(),
+                        _ => TransactionOptions::default(),
+                    };
+                    let mut tx = db.begin_with(options).await?;
+                    let names = sqlx::query_as("select name from agents")
+                        .fetch_all(&mut tx)
+                        .await?;
+                    tx.commit().await?;
+                    names
+                }
+            };
+            assert_eq!(names, [("there".to_owned(),)], "{by}");
+        }
         // Long before the time that routes are remembered: by the name that was used, and by others.
         for name in [ClientRef::Id(client.id), ClientRef::Slug(client.slug.clone())] {
             let again = manager.tenant(name).await?;
             assert_eq!(reached(&again).await?, fixture.database("pool-2"), "{by}");
         }
-        let error = by_slug.query("agents").count().await.unwrap_err();
-        assert!(matches!(error, Error::Moved { .. }), "{error:?}");
+    }
+    manager.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_moved_who_knows_where_is_an_error_to_be_retried() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let manager = fixture.manager().await?;
+    let client = fixture.shared_client("acme").await?;
+    let db = manager.tenant(client.id).await?;
+    let mut here = connect(fixture.admin_options(&fixture.database("pool-1"))).await;
+    let moved = format!("select tenantry.place('{}', 'moved', 1)", client.id);
+    run(&mut here, &moved).await;
+    let agent = db.insert("agents").set("slug", "x").set("name", "X");
+    for error in [
+        db.query("agents").count().await.map(drop).unwrap_err(),
+        agent.execute().await.map(drop).unwrap_err(),
+        db.begin().await.map(drop).unwrap_err(),
+    ] {
+        assert!(
+            matches!(&error, Error::Moved { client: found } if *found == client.id) && error.is_retryable(),
+            "{error:?}"
+        );
     }
     manager.close().await;
     Ok(())

@@ -125,3 +125,27 @@ async fn a_session_that_was_bound_before_a_change_of_placement_is_bound_again() 
     fixture.close().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_session_that_ran_statements_of_the_host_is_bound_anew() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let manager = fixture.manager().await?;
+    let acme = fixture.shared_client("acme").await?;
+    let db = manager.tenant(acme.id).await?;
+    // Unbound behind the library's back: what it took for bound would run a statement that binds it as it likes.
+    let mut tx = db.begin().await?;
+    sqlx::query("select tenantry.hello()").execute(&mut tx).await?;
+    tx.rollback().await?;
+    let before = db.pool_statistics().unwrap();
+    assert_eq!((before.idle, before.bound), (1, 0), "{before:?}");
+    assert_eq!(db.query("agents").count().await?, 0);
+    let after = db.pool_statistics().unwrap();
+    assert_eq!(
+        (after.binds, after.hits),
+        (before.binds + 1, before.hits),
+        "{after:?}"
+    );
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}

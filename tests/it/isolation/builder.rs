@@ -265,7 +265,8 @@ async fn statements_of_a_transaction_are_scoped_alike(arena: &mut Arena) -> Outc
     }
     // The builder's own predicate stands even where the transaction is told to be somebody else's.
     if arena.home == Home::Pool {
-        let foreign = crate::support::ticket(&mut arena.admin, victim, 0, 0).await?;
+        let (pid, turn) = crate::support::hello(&mut tx).await?;
+        let foreign = crate::support::ticket(&mut arena.admin, victim, pid, turn).await?;
         let hopped = crate::support::ask(&mut tx, crate::support::enter(&foreign)).await;
         assert_eq!(hopped, crate::support::Reply::one("entered"));
         for table in TABLES {

@@ -323,19 +323,42 @@ async fn with_the_keys_readable_anyone_makes_tickets() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_ticket_bound_to_no_backend_is_anyones_who_saw_it() -> Outcome {
+async fn where_a_transaction_is_entered_twice_a_ticket_for_poolers_is_anyones_who_saw_it() -> Outcome {
     let mut arena = Arena::new(Home::Pool, 1).await?;
     let victim = arena.victim.client().id;
-    for (pid, entered) in [(1, "forged"), (0, "entered")] {
-        let ticket = ticket(&mut arena.admin, victim, pid, 0).await?;
+    let seen = ticket(&mut arena.admin, victim, 0, 0).await?;
+    for unbound in [None, Some("select pid::text from tenantry.hello()")] {
         let mut tx = arena.attacker.begin().await?;
-        assert_eq!(ask(&mut tx, enter(&ticket)).await, Reply::one(entered));
-        let name = if pid == 0 { SECRET } else { "the attacker" };
-        assert_eq!(
-            ask(&mut tx, "select name from agents").await,
-            Reply::one(format!("agent of {name}"))
-        );
+        if let Some(unbind) = unbound {
+            ask(&mut tx, unbind).await;
+        }
+        for _ in 0..2 {
+            assert_eq!(ask(&mut tx, enter(&seen)).await, Reply::one("forged"));
+        }
+        let read = ask(&mut tx, "select name from agents").await;
+        let own = match unbound {
+            None => Reply::one("agent of the attacker"),
+            Some(_) => Reply::refused("TN005"),
+        };
+        assert_eq!(read, own);
     }
+    arena.close().await?;
+
+    let mut arena = without(
+        "create or replace function tenantry.this_moment() returns bigint language sql volatile
+         return (extract(epoch from pg_catalog.clock_timestamp()) * 1000000)::bigint",
+    )
+    .await?;
+    let victim = arena.victim_id();
+    let seen = ticket(&mut arena.admin, victim, 0, 0).await?;
+    let mut tx = arena.attacker.begin().await?;
+    assert_eq!(ask(&mut tx, enter(&seen)).await, Reply::one("unknown"));
+    assert_eq!(ask(&mut tx, enter(&seen)).await, Reply::one("entered"));
+    assert_eq!(
+        ask(&mut tx, "select name from agents").await,
+        Reply::one(format!("agent of {SECRET}"))
+    );
+    drop(tx);
     arena.close().await
 }
 

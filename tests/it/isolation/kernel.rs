@@ -3,11 +3,11 @@
     reason = "attacks the kernel by raw SQL, and reads its catalogue as the admin role"
 )]
 
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry::Error;
 
 use super::{Arena, Home, Outcome, from_both_homes, withstand};
-use crate::support::{Reply, ask, enter, hello, ticket};
+use crate::support::{Reply, ask, ask_plainly, enter, hello, ticket};
 
 from_both_homes![
     no_table_of_the_kernel_is_read_or_written,
@@ -192,7 +192,15 @@ async fn no_sequence_of_the_kernel_is_read_or_moved() -> Outcome {
         )
         .fetch_all(&mut arena.admin)
         .await?;
-        assert_eq!(sequences, ["tenantry.handles", "tenantry.scope", "tenantry.turn"]);
+        assert_eq!(
+            sequences,
+            [
+                "tenantry.handles",
+                "tenantry.moment",
+                "tenantry.scope",
+                "tenantry.turn"
+            ]
+        );
         for sequence in sequences {
             for sql in [
                 format!("select currval('{sequence}')::text"),
@@ -254,8 +262,9 @@ async fn a_session_that_was_unbound_reads_and_commits_nothing() -> Outcome {
 #[tokio::test]
 async fn a_transaction_that_was_told_to_be_another_client_does_not_commit() -> Outcome {
     withstand(Home::Pool, async |arena| {
-        let foreign = ticket(&mut arena.admin, arena.victim.client().id, 0, 0).await?;
         let mut tx = arena.attacker.begin().await?;
+        let (pid, turn) = hello(&mut tx).await?;
+        let foreign = ticket(&mut arena.admin, arena.victim.client().id, pid, turn).await?;
         assert_eq!(ask(&mut tx, enter(&foreign)).await, Reply::one("entered"));
         ask(&mut tx, "update agents set name = 'taken'").await;
         let error = tx.commit().await.unwrap_err();
@@ -270,6 +279,8 @@ async fn a_suspended_or_moved_client_is_refused_whatever_ticket_it_holds() -> Ou
     withstand(Home::Pool, async |arena| {
         let attacker = arena.attacker.client().id;
         let held = ticket(&mut arena.admin, attacker, 0, 0).await?;
+        let app = arena.fixture.app_options(&arena.fixture.database("pool-1"));
+        let mut pooled = PgConnection::connect_with(&app).await?;
         for (change, status, code) in [
             ("suspended = true", "suspended", "TN002"),
             ("state = 'fenced'", "relocating", "TN003"),
@@ -292,11 +303,12 @@ async fn a_suspended_or_moved_client_is_refused_whatever_ticket_it_holds() -> Ou
             place(change).await?;
             assert_eq!(ask(&mut bound, read).await, Reply::refused(code), "{change}");
             drop(bound);
-            // The victim's own transaction stands in for whoever still sends the old ticket.
-            let mut tx = arena.victim.begin().await?;
-            assert_eq!(ask(&mut tx, enter(&held)).await, Reply::one(status), "{change}");
-            assert_eq!(ask(&mut tx, read).await, Reply::refused("TN005"), "{change}");
-            drop(tx);
+            // Whoever still sends the old ticket, through a pooler.
+            ask_plainly(&mut pooled, "select pid::text from tenantry.hello()").await;
+            let entered = ask_plainly(&mut pooled, enter(&held)).await;
+            assert_eq!(entered, Reply::one(status), "{change}");
+            let refused = ask_plainly(&mut pooled, read).await;
+            assert_eq!(refused, Reply::refused("TN005"), "{change}");
             place("suspended = false, state = 'active'").await?;
         }
         Ok(())

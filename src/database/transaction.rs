@@ -1,0 +1,60 @@
+/// How a transaction is begun; see [`TenantDb::begin_with`](crate::TenantDb::begin_with).
+///
+/// ```
+/// use tenantry::{Isolation, TransactionOptions};
+///
+/// let options = TransactionOptions::default().isolation(Isolation::Serializable).read_only();
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionOptions {
+    isolation: Isolation,
+    read_only: bool,
+}
+
+/// What a transaction sees of those beside it, as PostgreSQL has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// Each statement sees what was committed before it.
+    #[default]
+    ReadCommitted,
+    /// All statements see what was committed before the first. A write of a row that another has changed
+    /// since fails, and so does beginning on a pool database while the client is relocated
+    /// ([`Error::is_retryable`](crate::Error::is_retryable)).
+    RepeatableRead,
+    /// As if one transaction ran after the other; one that cannot be put in an order fails.
+    Serializable,
+}
+
+impl TransactionOptions {
+    /// What it sees of others. Defaults to [`Isolation::ReadCommitted`].
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Refuses writes. Defaults to admitting them.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
+    }
+
+    /// Isolation is said, so that no stored default of a role decides it.
+    pub(crate) const fn begin(self) -> &'static str {
+        match self.isolation {
+            Isolation::ReadCommitted => "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE",
+            Isolation::RepeatableRead => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ WRITE",
+            Isolation::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE, READ WRITE",
+        }
+    }
+
+    /// Binding a session writes to sequences, so a transaction turns read-only after it.
+    pub(crate) const fn after_begin(self) -> Option<&'static str> {
+        if self.read_only {
+            Some("SET TRANSACTION READ ONLY")
+        } else {
+            None
+        }
+    }
+}
