@@ -5,6 +5,7 @@ mod isolation;
 mod kernel;
 mod layers;
 mod macros;
+mod pgbouncer;
 mod platform;
 mod private_server;
 mod residue;
