@@ -7,6 +7,7 @@ mod layers;
 mod macros;
 mod pgbouncer;
 mod platform;
+mod pooler;
 mod private_server;
 mod residue;
 mod routing;
