@@ -29,7 +29,7 @@ async fn text(connection: &mut PgConnection, sql: &'static str) -> String {
     sqlx::query_scalar(sql).fetch_one(connection).await.unwrap()
 }
 
-fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let mut probe = Command::new("sh");
     probe
         .args(["-c", r#"kill -0 "$1""#, "sh", &pid.to_string()])
@@ -38,7 +38,7 @@ fn is_alive(pid: u32) -> bool {
 }
 
 /// Waits until neither the process nor the directory is there: nobody tells us, for who could is dead.
-async fn gone(pid: u32, directory: &Path) {
+pub(crate) async fn gone(pid: u32, directory: &Path) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while is_alive(pid) || directory.exists() {
         assert!(
@@ -50,9 +50,14 @@ async fn gone(pid: u32, directory: &Path) {
     }
 }
 
-/// This program again, to run the test `helper_process` alone, with none of the environment that chooses a server.
 fn helper(program: &Path) -> Command {
-    let module = module_path!().split_once("::").unwrap().1;
+    helper_of(module_path!(), program)
+}
+
+/// This program again, to run the test `helper_process` of a module alone, with none of the environment that
+/// chooses a server.
+pub(crate) fn helper_of(module: &str, program: &Path) -> Command {
+    let module = module.split_once("::").unwrap().1;
     let mut command = Command::new(program);
     command.args([
         "--ignored",
@@ -68,7 +73,7 @@ fn helper(program: &Path) -> Command {
     command
 }
 
-fn this_program() -> PathBuf {
+pub(crate) fn this_program() -> PathBuf {
     std::env::current_exe().unwrap()
 }
 
@@ -121,7 +126,7 @@ fn served(child: &mut Child, count: usize) -> Vec<Served> {
     reports
 }
 
-fn end(mut child: Child) {
+pub(crate) fn end(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -109,10 +109,17 @@ enum End {
     Fail,
 }
 
-/// Two clients of one pool database, on one connection.
-struct Pair {
+/// Whether the two clients are served by one process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Processes {
+    One,
+    Two,
+}
+
+/// Two clients of one pool database, on one connection of a process.
+pub(crate) struct Pair {
     fixture: Fixture,
-    manager: ClientConnectionManager,
+    managers: [ClientConnectionManager; 2],
     first: TenantDb,
     second: TenantDb,
     admin: PgConnection,
@@ -120,15 +127,28 @@ struct Pair {
 
 impl Pair {
     async fn new() -> Result<Self, Box<dyn std::error::Error>> {
-        let fixture = Fixture::start(&HOST).await?;
+        Self::on(Fixture::start(&HOST).await?, Processes::One).await
+    }
+
+    pub(crate) async fn on(
+        fixture: Fixture,
+        processes: Processes,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let (first, second) = (
             fixture.shared_client("first").await?,
             fixture.shared_client("second").await?,
         );
         let one = ConnectionOptions::default().max_connections(1);
-        let manager =
-            ClientConnectionManager::connect(fixture.manager_options().pool_connections(one)).await?;
-        let (first, second) = (manager.tenant(first.id).await?, manager.tenant(second.id).await?);
+        let options = fixture.manager_options().pool_connections(one);
+        let manager = ClientConnectionManager::connect(options.clone()).await?;
+        let managers = match processes {
+            Processes::One => [manager.clone(), manager],
+            Processes::Two => [manager, ClientConnectionManager::connect(options).await?],
+        };
+        let (first, second) = (
+            managers[0].tenant(first.id).await?,
+            managers[1].tenant(second.id).await?,
+        );
         fill(&first, "the first").await?;
         fill(&second, "the second").await?;
         let mut admin =
@@ -140,7 +160,7 @@ impl Pair {
         admin.execute(sqlx::raw_sql(AssertSqlSafe(sequence))).await?;
         Ok(Self {
             fixture,
-            manager,
+            managers,
             first,
             second,
             admin,
@@ -164,9 +184,24 @@ impl Pair {
         Ok(())
     }
 
+    /// Whatever the first leaves, and however it ends, the second finds nothing.
+    pub(crate) async fn finds_nothing(self) -> Outcome {
+        for Residue { leave, look } in RESIDUES.iter().chain(LAST_VALUES) {
+            let before = ask_alone(&self.second, *look).await?;
+            for end in [End::Commit, End::Rollback, End::Drop, End::Fail] {
+                self.leave(leave, end).await?;
+                assert_eq!(ask_alone(&self.second, *look).await?, before, "{leave}, {end:?}");
+                assert_eq!(self.second.query("agents").count().await?, 1, "{leave}, {end:?}");
+            }
+        }
+        self.close().await
+    }
+
     async fn close(self) -> Outcome {
         self.admin.close().await?;
-        self.manager.close().await;
+        for manager in self.managers {
+            manager.close().await;
+        }
         self.fixture.close().await;
         Ok(())
     }
@@ -174,16 +209,7 @@ impl Pair {
 
 #[tokio::test]
 async fn the_next_client_finds_nothing_of_the_one_before() -> Outcome {
-    let pair = Pair::new().await?;
-    for Residue { leave, look } in RESIDUES.iter().chain(LAST_VALUES) {
-        let before = ask_alone(&pair.second, *look).await?;
-        for end in [End::Commit, End::Rollback, End::Drop, End::Fail] {
-            pair.leave(leave, end).await?;
-            assert_eq!(ask_alone(&pair.second, *look).await?, before, "{leave}, {end:?}");
-            assert_eq!(pair.second.query("agents").count().await?, 1, "{leave}, {end:?}");
-        }
-    }
-    pair.close().await
+    Pair::new().await?.finds_nothing().await
 }
 
 #[tokio::test]
