@@ -174,48 +174,52 @@ impl Lease {
     /// # Cancel safety
     /// Dropped after the message was sent, the transaction may have committed.
     pub(crate) async fn commit(mut self) -> Result<()> {
-        let batch = {
-            let ticket = std::mem::take(&mut self.ticket);
-            self.session()?.ending(End::Commit { ticket: &ticket })
-        };
-        let (client, timeout) = (self.scope.client, self.answer_timeout());
-        let mut answers = self.connection()?.fetch_many(sqlx::raw_sql(AssertSqlSafe(batch)));
-        // The second statement to be done is COMMIT: what fails after it leaves the work done and the
-        // connection to be repaired.
-        let (mut done, mut rows) = (0, Vec::new());
-        let failed = loop {
-            match within(timeout, async { answers.next().await.transpose() }).await {
-                Ok(Some(Either::Left(_))) => done += 1,
-                Ok(Some(Either::Right(row))) => rows.push(row),
-                Ok(None) => break None,
-                Err(failed) => break Some(failed),
-            }
-        };
-        drop(answers);
-        match failed {
-            None => self.ended(&rows),
-            Some(failed) if done >= 2 => {
-                tracing::warn!(%client, error = %failed, "a connection could not be cleaned after a commit");
-            }
-            Some(source) if error::is_connection_failure(&source) => {
-                return Err(Error::CommitUnknown {
-                    client,
-                    source: source.into(),
-                });
-            }
-            Some(source) => return Err(Error::of_statement(client, "commit", source)),
-        }
-        Ok(())
+        let client = self.scope.client;
+        let ticket = std::mem::take(&mut self.ticket);
+        // The second statement to be done is COMMIT.
+        self.end(End::Commit { ticket: &ticket }, 2)
+            .await
+            .map_err(|source| {
+                if error::is_connection_failure(&source) {
+                    let source = source.into();
+                    return Error::CommitUnknown { client, source };
+                }
+                Error::of_statement(client, "commit", source)
+            })
     }
 
     /// Rolls back and waits for it.
     pub(crate) async fn rollback(mut self) -> Result<()> {
-        let (client, timeout) = (self.scope.client, self.answer_timeout());
-        let batch = self.session()?.ending(End::Rollback);
-        let answers = self.connection()?.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch)));
-        let rows = within(timeout, answers)
+        let client = self.scope.client;
+        self.end(End::Rollback, 1)
             .await
-            .map_err(|source| Error::of_statement(client, "rollback", source))?;
+            .map_err(|source| Error::of_statement(client, "rollback", source))
+    }
+
+    /// Ends the transaction, which is over when so many statements are done: what fails after that leaves the
+    /// connection to be repaired, and is nobody else's concern.
+    async fn end(&mut self, end: End<'_>, over: usize) -> sqlx::Result<()> {
+        let (client, timeout) = (self.scope.client, self.answer_timeout());
+        self.state = State::Unknown;
+        let Some((session, _)) = &mut self.held else {
+            return Err(sqlx::Error::PoolClosed);
+        };
+        let batch = AssertSqlSafe(session.ending(end));
+        let mut answers = session.conn.fetch_many(sqlx::raw_sql(batch));
+        let (mut done, mut rows) = (0, Vec::new());
+        loop {
+            match within(timeout, async { answers.next().await.transpose() }).await {
+                Ok(Some(Either::Left(_))) => done += 1,
+                Ok(Some(Either::Right(row))) => rows.push(row),
+                Ok(None) => break,
+                Err(failed) if done >= over => {
+                    tracing::warn!(%client, error = %failed, "a connection could not be cleaned");
+                    return Ok(());
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+        drop(answers);
         self.ended(&rows);
         Ok(())
     }

@@ -164,8 +164,10 @@ async fn a_client_has_no_more_connections_at_once_than_its_plan() -> Outcome {
     others.1.rollback().await?;
     shop.limit(Limits::default().with(Limits::MAX_CONNECTIONS, None))
         .await?;
+    // The first finds that the plan has changed.
+    let first = acme.begin().await?;
     let acme = shop.manager.tenant(shop.acme.id).await?;
-    let held = (acme.begin().await?, acme.begin().await?);
+    let held = (first, acme.begin().await?);
     let error = acme.begin().await.unwrap_err();
     assert!(
         matches!(error, Error::Busy { .. }),

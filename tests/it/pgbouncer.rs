@@ -16,7 +16,7 @@ use std::{fs, io};
 
 use futures_util::future::try_join_all;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _};
 use tenantry::testing::{Fixture, PgServer};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -343,6 +343,7 @@ fn options(pooler: &PgBouncer, direct: &str) -> Result<PgConnectOptions, Failure
 }
 
 async fn backend(conn: &mut PgConnection) -> sqlx::Result<i32> {
-    let query = sqlx::query_scalar("select pg_backend_pid()").persistent(false);
-    query.fetch_one(conn).await
+    // In one message: of two, the second may go to another.
+    let row = conn.fetch_one(sqlx::raw_sql("select pg_backend_pid()")).await?;
+    row.try_get(0)
 }
