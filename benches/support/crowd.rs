@@ -141,7 +141,7 @@ impl Draw {
         self.sums.partition_point(|sum| *sum <= at).min(last)
     }
 
-    /// SplitMix64.
+    /// The generator `SplitMix64`.
     fn random(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.state;

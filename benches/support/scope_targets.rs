@@ -106,17 +106,17 @@ fn crowds(runtime: &Runtime, stage: &Stage, quick: bool) {
     };
 
     let everyone = crowd.dbs.len();
-    for (name, call, draw, target) in [
-        ("Zipf client", Call::Point, Draw::zipf(everyone), 1.75),
+    for (who, call, draw, target) in [
+        ("a Zipf client of", Call::Point, Draw::zipf(everyone), 1.75),
         (
-            "uniform client, rpc",
+            "rpc of a uniform client of",
             Call::Function,
             Draw::uniform(everyone),
             2.2,
         ),
     ] {
         let (samples, hits) = compete(TASKS, call, draw);
-        let name = format!("service time, {name} of {everyone} / held, delayed");
+        let name = format!("service time, {who} {everyone} / held, delayed");
         let measured = format!(
             "{:.2}x ({:.2} ms, {hits:.0}% hits)",
             samples[0].ratio(),
