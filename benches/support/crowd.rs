@@ -42,7 +42,7 @@ impl Crowd {
     /// So many clients more, of a manager with such connections. All handles are resolved.
     pub(crate) async fn gather(stage: &Stage, count: i32, connections: ConnectionOptions) -> Self {
         let database = |name| stage.fixture.database(name);
-        // As the directory does it, client by client, it takes several times as long.
+        // The directory opens a connection to the pool database for each client that it makes.
         let mut platform = admin(stage, &database("platform")).await;
         let ids: Vec<Uuid> = sqlx::query_scalar(
             "insert into platform.clients (name, slug, tier, status)
