@@ -1,6 +1,6 @@
 //! The targets, and how they stand: one line each, `name  measured  target  ok|short`.
 //!
-//! Run it with `cargo bench --bench scoreboard`; it takes about a minute. With `-- --quick`, or `-- --test` as
+//! Run it with `cargo bench --bench scoreboard`; it takes about two minutes. With `-- --quick`, or `-- --test` as
 //! criterion has it, every line is measured for an instant only: that shows that it works and nothing else.
 //!
 //! Each number is the median of ratios of neighbours that were measured in turns, in this run: ours in theirs, so
@@ -10,15 +10,16 @@
 //! database with the same options. `delayed` is through a proxy that adds half a millisecond each way.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
-#![expect(clippy::print_stdout, reason = "prints the scoreboard")]
 
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use support::board::{heading, line};
 use support::{
     Budget, Contestant, Network, Samples, Stage, Statement, alternate, built, cached, contest, runtime,
+    scope_targets,
 };
 use tenantry::ClientRef;
 use tokio::runtime::Runtime;
@@ -30,7 +31,7 @@ fn main() {
     let quick = has("--quick") || has("--test") || !has("--bench");
 
     let runtime = runtime();
-    println!("{:<46} {:>22}  {:>9}  ", "name", "measured", "target");
+    heading();
     for network in Network::BOTH {
         let stage = runtime.block_on(Stage::set(network));
         if network == Network::Local {
@@ -38,6 +39,10 @@ fn main() {
             building(&runtime, &stage, quick);
         }
         statements(&runtime, &stage, network, quick);
+        match network {
+            Network::Local => scope_targets::local(&runtime, &stage, quick),
+            Network::Delayed => scope_targets::delayed(&runtime, &stage, quick),
+        }
         runtime.block_on(stage.strike());
     }
 }
@@ -133,15 +138,7 @@ fn building(runtime: &Runtime, stage: &Stage, quick: bool) {
 }
 
 fn statements(runtime: &Runtime, stage: &Stage, network: Network, quick: bool) {
-    let budget = Budget {
-        time: match (quick, network) {
-            (true, _) => Duration::from_millis(10),
-            (false, Network::Local) => Duration::from_millis(1_500),
-            (false, Network::Delayed) => Duration::from_millis(2_500),
-        },
-        pairs: if quick { 1 } else { 20 },
-        batch: Duration::from_millis(if quick { 1 } else { 5 }),
-    };
+    let budget = Budget::of_statements(network, quick);
     let run = |ours: &Arc<Contestant>, theirs: &Arc<Contestant>, statement| -> Samples {
         let contest = contest(Arc::clone(ours), Arc::clone(theirs), statement, budget);
         runtime.block_on(runtime.spawn(contest)).unwrap()
@@ -184,9 +181,4 @@ fn nanos_beside(samples: &Samples) -> String {
         samples.ours() * 1e9,
         samples.ratio()
     )
-}
-
-fn line(name: &str, measured: &str, target: &str, holds: bool) {
-    let verdict = if holds { "ok" } else { "short" };
-    println!("{name:<46} {measured:>22}  {target:>9}  {verdict}");
 }

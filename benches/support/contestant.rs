@@ -5,15 +5,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sqlx::postgres::PgArguments;
 use sqlx::types::Uuid;
 use sqlx::types::chrono::{DateTime, Utc};
-use sqlx::{PgExecutor, PgPool, Postgres, Transaction};
-use tenantry::{Order, TenantDb};
+use sqlx::{Arguments, PgExecutor, PgPool, Postgres, Transaction};
+use tenantry::{Insert, Order, Select, TenantDb, TenantQuery, TenantTx, Update};
 
 /// A row of the reference platform: what every contestant decodes.
 #[derive(Debug, sqlx::FromRow)]
 #[expect(dead_code, reason = "decoded and dropped")]
-struct Agent {
+pub(crate) struct Agent {
     id: Uuid,
     slug: String,
     name: String,
@@ -43,6 +44,29 @@ impl Statement {
             Self::Update => "one-row update",
         }
     }
+
+    /// As it is written by hand: naming the client, or in a database of one.
+    pub(crate) const fn sql(self, names_client: bool) -> &'static str {
+        match (self, names_client) {
+            (Self::Point, true) => {
+                "select id, slug, name, description, created_at from agents where client_id = $1 and slug = $2"
+            }
+            (Self::Point, false) => {
+                "select id, slug, name, description, created_at from agents where slug = $1"
+            }
+            (Self::Twenty, true) => {
+                "select id, slug, name, description, created_at from agents where client_id = $1 \
+                 order by created_at desc limit $2"
+            }
+            (Self::Twenty, false) => {
+                "select id, slug, name, description, created_at from agents order by created_at desc limit $1"
+            }
+            (Self::Insert, true) => "insert into agents (client_id, slug, name) values ($1, $2, $3)",
+            (Self::Insert, false) => "insert into agents (slug, name) values ($1, $2)",
+            (Self::Update, true) => "update agents set name = $2 where client_id = $1 and slug = $3",
+            (Self::Update, false) => "update agents set name = $1 where slug = $2",
+        }
+    }
 }
 
 /// Agents of a client that selects and updates find.
@@ -57,27 +81,36 @@ pub(crate) struct Contestant {
 }
 
 enum Way {
-    /// With this crate.
-    Tenantry(TenantDb),
-    /// One statement on a pool of sqlx, in a database of one client.
-    Plain(PgPool),
-    /// One statement on a pool of sqlx that names the client, and nothing that enforces it.
-    Unsafe(PgPool, Uuid),
+    /// With this crate, for each of the clients in its turn.
+    Tenantry(Vec<TenantDb>),
+    /// With this crate: begin, the statement, commit.
+    Transaction(TenantDb),
+    /// One statement on a pool of sqlx. It names the client where there are several, and nothing enforces it.
+    Plain(PgPool, Option<Uuid>),
     /// What people write: begin, `set_config`, the statement, commit, under a policy of their own.
     Scoped(PgPool, Uuid),
 }
 
 impl Contestant {
-    pub(crate) const fn tenantry(prefix: &'static str, db: TenantDb) -> Self {
-        Self::new(prefix, Way::Tenantry(db))
+    pub(crate) fn tenantry(prefix: &'static str, db: TenantDb) -> Self {
+        Self::new(prefix, Way::Tenantry(vec![db]))
+    }
+
+    /// Every statement is of another client than the one before.
+    pub(crate) const fn alternating(prefix: &'static str, dbs: Vec<TenantDb>) -> Self {
+        Self::new(prefix, Way::Tenantry(dbs))
+    }
+
+    pub(crate) const fn transaction(prefix: &'static str, db: TenantDb) -> Self {
+        Self::new(prefix, Way::Transaction(db))
     }
 
     pub(crate) const fn plain(prefix: &'static str, pool: PgPool) -> Self {
-        Self::new(prefix, Way::Plain(pool))
+        Self::new(prefix, Way::Plain(pool, None))
     }
 
     pub(crate) const fn unscoped(prefix: &'static str, pool: PgPool, client: Uuid) -> Self {
-        Self::new(prefix, Way::Unsafe(pool, client))
+        Self::new(prefix, Way::Plain(pool, Some(client)))
     }
 
     pub(crate) const fn scoped(prefix: &'static str, pool: PgPool, client: Uuid) -> Self {
@@ -98,9 +131,16 @@ impl Contestant {
         let known = format!("agent-{}", turn % AGENTS);
         let new = format!("{}-{turn}", self.prefix);
         match &self.way {
-            Way::Tenantry(db) => built(db, statement, &known, &new).await,
-            Way::Plain(pool) => plain(pool, statement, &known, &new).await,
-            Way::Unsafe(pool, client) => by_hand(pool, *client, statement, &known, &new).await,
+            Way::Tenantry(dbs) => {
+                let db = &dbs[usize::try_from(turn).unwrap() % dbs.len()];
+                built(&mut &*db, statement, &known, &new).await;
+            }
+            Way::Transaction(db) => {
+                let mut tx = db.begin().await.unwrap();
+                built(&mut tx, statement, &known, &new).await;
+                tx.commit().await.unwrap();
+            }
+            Way::Plain(pool, client) => by_hand(pool, *client, statement, &known, &new).await,
             Way::Scoped(pool, client) => {
                 let mut tx: Transaction<'_, Postgres> = pool.begin().await.unwrap();
                 sqlx::query("select set_config('app.client', $1, true)")
@@ -108,18 +148,53 @@ impl Contestant {
                     .execute(&mut *tx)
                     .await
                     .unwrap();
-                by_hand(&mut *tx, *client, statement, &known, &new).await;
+                by_hand(&mut *tx, Some(*client), statement, &known, &new).await;
                 tx.commit().await.unwrap();
             }
         }
     }
 }
 
-async fn built(db: &TenantDb, statement: Statement, known: &str, new: &str) {
+/// What a handle and its transaction can both be asked.
+trait Asked: Send {
+    fn select(&mut self) -> TenantQuery<'_, Select<'_>>;
+    fn insert(&mut self) -> TenantQuery<'_, Insert<'_>>;
+    fn update(&mut self) -> TenantQuery<'_, Update<'_>>;
+}
+
+impl Asked for &TenantDb {
+    fn select(&mut self) -> TenantQuery<'_, Select<'_>> {
+        self.query("agents")
+    }
+
+    fn insert(&mut self) -> TenantQuery<'_, Insert<'_>> {
+        TenantDb::insert(self, "agents")
+    }
+
+    fn update(&mut self) -> TenantQuery<'_, Update<'_>> {
+        TenantDb::update(self, "agents")
+    }
+}
+
+impl Asked for TenantTx {
+    fn select(&mut self) -> TenantQuery<'_, Select<'_>> {
+        self.query("agents")
+    }
+
+    fn insert(&mut self) -> TenantQuery<'_, Insert<'_>> {
+        TenantTx::insert(self, "agents")
+    }
+
+    fn update(&mut self) -> TenantQuery<'_, Update<'_>> {
+        TenantTx::update(self, "agents")
+    }
+}
+
+async fn built(on: &mut impl Asked, statement: Statement, known: &str, new: &str) {
     match statement {
         Statement::Point => {
-            let _: Agent = db
-                .query("agents")
+            let _: Agent = on
+                .select()
                 .columns(COLUMNS)
                 .eq("slug", known)
                 .fetch_one()
@@ -127,8 +202,8 @@ async fn built(db: &TenantDb, statement: Statement, known: &str, new: &str) {
                 .unwrap();
         }
         Statement::Twenty => {
-            let agents: Vec<Agent> = db
-                .query("agents")
+            let agents: Vec<Agent> = on
+                .select()
                 .columns(COLUMNS)
                 .order_by("created_at", Order::Desc)
                 .limit(20)
@@ -138,111 +213,48 @@ async fn built(db: &TenantDb, statement: Statement, known: &str, new: &str) {
             assert_eq!(agents.len(), 20);
         }
         Statement::Insert => {
-            let inserted = db
-                .insert("agents")
-                .set("slug", new)
-                .set("name", "New")
-                .execute()
-                .await
-                .unwrap();
-            assert_eq!(inserted, 1);
+            let inserted = on.insert().set("slug", new).set("name", "New").execute().await;
+            assert_eq!(inserted.unwrap(), 1);
         }
         Statement::Update => {
-            let updated = db
-                .update("agents")
-                .set("name", new)
-                .eq("slug", known)
-                .execute()
-                .await
-                .unwrap();
-            assert_eq!(updated, 1);
+            let updated = on.update().set("name", new).eq("slug", known).execute().await;
+            assert_eq!(updated.unwrap(), 1);
         }
     }
 }
 
-async fn by_hand(on: impl PgExecutor<'_>, client: Uuid, statement: Statement, known: &str, new: &str) {
-    match statement {
-        Statement::Point => {
-            let _: Agent = sqlx::query_as(
-                "select id, slug, name, description, created_at from agents where client_id = $1 and slug = $2",
-            )
-            .bind(client)
-            .bind(known)
-            .fetch_one(on)
-            .await
-            .unwrap();
-        }
-        Statement::Twenty => {
-            let agents: Vec<Agent> = sqlx::query_as(
-                "select id, slug, name, description, created_at from agents where client_id = $1 \
-                 order by created_at desc limit $2",
-            )
-            .bind(client)
-            .bind(20_i64)
-            .fetch_all(on)
-            .await
-            .unwrap();
-            assert_eq!(agents.len(), 20);
-        }
-        Statement::Insert => {
-            let done = sqlx::query("insert into agents (client_id, slug, name) values ($1, $2, $3)")
-                .bind(client)
-                .bind(new)
-                .bind("New")
-                .execute(on)
-                .await
-                .unwrap();
-            assert_eq!(done.rows_affected(), 1);
-        }
-        Statement::Update => {
-            let done = sqlx::query("update agents set name = $1 where client_id = $2 and slug = $3")
-                .bind(new)
-                .bind(client)
-                .bind(known)
-                .execute(on)
-                .await
-                .unwrap();
-            assert_eq!(done.rows_affected(), 1);
-        }
+async fn by_hand(
+    on: impl PgExecutor<'_>,
+    client: Option<Uuid>,
+    statement: Statement,
+    known: &str,
+    new: &str,
+) {
+    let sql = statement.sql(client.is_some());
+    let mut values = PgArguments::default();
+    if let Some(client) = client {
+        values.add(client).unwrap();
     }
-}
-
-async fn plain(on: &PgPool, statement: Statement, known: &str, new: &str) {
     match statement {
         Statement::Point => {
-            let _: Agent =
-                sqlx::query_as("select id, slug, name, description, created_at from agents where slug = $1")
-                    .bind(known)
-                    .fetch_one(on)
-                    .await
-                    .unwrap();
+            values.add(known).unwrap();
+            let _: Agent = sqlx::query_as_with(sql, values).fetch_one(on).await.unwrap();
         }
         Statement::Twenty => {
-            let agents: Vec<Agent> = sqlx::query_as(
-                "select id, slug, name, description, created_at from agents order by created_at desc limit $1",
-            )
-            .bind(20_i64)
-            .fetch_all(on)
-            .await
-            .unwrap();
+            values.add(20_i64).unwrap();
+            let agents: Vec<Agent> = sqlx::query_as_with(sql, values).fetch_all(on).await.unwrap();
             assert_eq!(agents.len(), 20);
         }
-        Statement::Insert => {
-            let done = sqlx::query("insert into agents (slug, name) values ($1, $2)")
-                .bind(new)
-                .bind("New")
-                .execute(on)
-                .await
+        Statement::Insert | Statement::Update => {
+            values.add(new).unwrap();
+            values
+                .add(if statement == Statement::Insert {
+                    "New"
+                } else {
+                    known
+                })
                 .unwrap();
-            assert_eq!(done.rows_affected(), 1);
-        }
-        Statement::Update => {
-            let done = sqlx::query("update agents set name = $1 where slug = $2")
-                .bind(new)
-                .bind(known)
-                .execute(on)
-                .await
-                .unwrap();
+            let done = sqlx::query_with(sql, values).execute(on).await.unwrap();
             assert_eq!(done.rows_affected(), 1);
         }
     }

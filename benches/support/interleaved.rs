@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::contestant::{Contestant, Statement};
+use super::stage::Network;
 
 /// How long one contest may take, and how many pairs of batches it has at least.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,21 @@ pub(crate) struct Budget {
     pub(crate) pairs: usize,
     /// How long a batch is.
     pub(crate) batch: Duration,
+}
+
+impl Budget {
+    /// A contest of statements.
+    pub(crate) const fn of_statements(network: Network, quick: bool) -> Self {
+        Self {
+            time: match (quick, network) {
+                (true, _) => Duration::from_millis(10),
+                (false, Network::Local) => Duration::from_millis(1_500),
+                (false, Network::Delayed) => Duration::from_millis(2_500),
+            },
+            pairs: if quick { 1 } else { 20 },
+            batch: Duration::from_millis(if quick { 1 } else { 5 }),
+        }
+    }
 }
 
 /// What two sides took, in pairs of neighbours.
@@ -31,6 +47,11 @@ impl Samples {
         let turns = turns as f64;
         self.pairs
             .push((ours.as_secs_f64() / turns, theirs.as_secs_f64() / turns));
+    }
+
+    /// Seconds for one turn of each side.
+    pub(crate) fn push_seconds(&mut self, ours: f64, theirs: f64) {
+        self.pairs.push((ours, theirs));
     }
 
     pub(crate) fn extend(&mut self, others: &Self) {

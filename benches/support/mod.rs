@@ -3,10 +3,16 @@
 
 #![allow(dead_code, unused_imports, reason = "each bench uses a part of it")]
 
+mod backend;
+pub(crate) mod board;
 pub(crate) mod built;
 pub(crate) mod cached;
 mod contestant;
+mod crew;
+mod crowd;
 mod interleaved;
+mod parts;
+pub(crate) mod scope_targets;
 mod stage;
 
 pub(crate) use self::contestant::{Contestant, Statement};

@@ -9,8 +9,8 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
-use tenantry::testing::Fixture;
-use tenantry::{ClientConnectionManager, ClientRecord, TenantDb};
+use tenantry::testing::{DelayProxy, Fixture, PgServer};
+use tenantry::{ClientConnectionManager, ClientRecord, ConnectionOptions, ManagerOptions, TenantDb};
 use tokio::runtime::Runtime;
 
 use super::contestant::{AGENTS, Contestant};
@@ -46,7 +46,9 @@ impl Network {
 
 /// The databases, the clients and every contestant.
 pub(crate) struct Stage {
-    fixture: Fixture,
+    pub(crate) fixture: Fixture,
+    /// The name of the database that is written to by hand.
+    pub(crate) hand: String,
     pub(crate) manager: ClientConnectionManager,
     /// Two clients of the pool, one of a database of its own; each has some hundred agents.
     pub(crate) acme: ClientRecord,
@@ -79,13 +81,18 @@ pub(crate) fn runtime() -> Runtime {
 
 impl Stage {
     pub(crate) async fn set(network: Network) -> Self {
-        let fixture = match network {
-            Network::Local => Fixture::start(&HOST).await,
-            Network::Delayed => Fixture::start_proxied(&HOST).await,
-        }
-        .unwrap();
-        let options = fixture.manager_options().record_ttl(Duration::from_hours(1));
-        let manager = ClientConnectionManager::connect(options).await.unwrap();
+        let server = PgServer::shared().await.unwrap();
+        let proxy = match network {
+            Network::Local => None,
+            Network::Delayed => {
+                let proxy = DelayProxy::start(&server.connect_options("postgres")).await;
+                Some(Arc::new(proxy.unwrap()))
+            }
+        };
+        let fixture = Fixture::on(server, &HOST, CAPACITY, proxy).await.unwrap();
+        let manager = ClientConnectionManager::connect(manager_options(&fixture))
+            .await
+            .unwrap();
         let acme = fixture.shared_client("acme").await.unwrap();
         let bolt = fixture.shared_client("bolt").await.unwrap();
         let vast = fixture.dedicated_client("vast").await.unwrap();
@@ -124,12 +131,24 @@ impl Stage {
             bolt,
             vast,
             manager,
+            hand,
             fixture,
         };
         if let Some(proxy) = stage.fixture.proxy() {
             proxy.set_delay(network.delay());
         }
         stage
+    }
+
+    /// A manager with such connections to the pool database. Close it before the stage is struck.
+    pub(crate) async fn manager_with(&self, connections: ConnectionOptions) -> ClientConnectionManager {
+        let options = manager_options(&self.fixture).pool_connections(connections);
+        ClientConnectionManager::connect(options).await.unwrap()
+    }
+
+    /// How the database that is written to by hand is connected to, as a role that no policy binds.
+    pub(crate) fn unscoped_options(&self) -> PgConnectOptions {
+        through(&self.fixture, &self.hand, true)
     }
 
     pub(crate) async fn strike(self) {
@@ -139,6 +158,13 @@ impl Stage {
         self.manager.close().await;
         self.fixture.close().await;
     }
+}
+
+/// Clients that the pool database takes.
+const CAPACITY: i32 = 2_000;
+
+fn manager_options(fixture: &Fixture) -> ManagerOptions {
+    fixture.manager_options().record_ttl(Duration::from_hours(1))
 }
 
 /// How a database is connected to: through the proxy where there is one, as the app role or as its owner, whom
