@@ -12,7 +12,7 @@ use crate::secret::ScopeKey;
 ///
 /// A ticket is 160 hexadecimal digits: key id (8), client (32), epoch (16), backend pid (8), turn (16), the last second
 /// since 1970 in which its transaction may begin (16) and HMAC-SHA256 of the 96 digits before it (64).
-/// `tenantry.read_ticket` in `migrations/pool` is its reader.
+/// `tenantry.enter` in `migrations/pool` is its reader.
 pub(super) struct TicketMint {
     key_id: i32,
     /// Keyed once; a ticket costs two blocks more than its text.

@@ -22,9 +22,10 @@ use super::address;
 /// Chunks of one direction that may be under way before the sender has to wait, of up to 64 KiB each.
 const CHUNKS_UNDER_WAY: usize = 1024;
 const CHUNK: usize = 64 * 1024;
-/// A sleeping thread may wake up late by this much: the timer slack of the kernel and the wake-up of an idle
-/// processor. So the last of a delay is waited for awake.
-const SLACK: Duration = Duration::from_micros(300);
+/// A sleeping thread may wake up late by this much, where the kernel may put its timers together and where it may
+/// not. So the last of a delay is waited for awake.
+const SLACK: Duration = Duration::from_micros(80);
+const LITTLE_SLACK: Duration = Duration::from_micros(20);
 /// How long a thread sleeps or writes before it looks whether its connection was reset.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
@@ -394,8 +395,9 @@ fn write(direction: Direction, shared: &Shared, connection: &Connection, line: &
         Direction::Up => (&connection.server, &shared.requests),
         Direction::Down => (&connection.client, &shared.replies),
     };
+    let slack = slack();
     while let Ok((due, chunk)) = line.recv() {
-        wait_until(due, connection);
+        wait_until(due, slack, connection);
         gate.wait(connection);
         if direction == Direction::Down {
             // Before the write: what the client sends after it has read this is the next round trip.
@@ -410,13 +412,22 @@ fn write(direction: Direction, shared: &Shared, connection: &Connection, line: &
     }
 }
 
-fn wait_until(due: Instant, connection: &Connection) {
+/// How late this thread may wake up, once it has asked Linux to be exact.
+fn slack() -> Duration {
+    let exact = std::fs::read_link("/proc/thread-self").and_then(|thread| {
+        let thread = thread.file_name().map(PathBuf::from).unwrap_or_default();
+        std::fs::write(PathBuf::from("/proc").join(thread).join("timerslack_ns"), "1")
+    });
+    if exact.is_ok() { LITTLE_SLACK } else { SLACK }
+}
+
+fn wait_until(due: Instant, slack: Duration, connection: &Connection) {
     loop {
         let left = due.saturating_duration_since(Instant::now());
         if left.is_zero() || connection.is_broken() {
             return;
         }
-        match left.checked_sub(SLACK) {
+        match left.checked_sub(slack) {
             Some(asleep) if !asleep.is_zero() => thread::sleep(asleep.min(LOOK_UP)),
             _ => std::hint::spin_loop(),
         }

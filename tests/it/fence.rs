@@ -300,9 +300,9 @@ async fn without_the_fence_writes_land_where_the_client_has_left() {
              return (select client_id from tenantry.placement);
              do $do$ begin
                  execute replace(replace(replace(pg_get_functiondef('tenantry.enter(text)'::regprocedure),
-                     'v_here.epoch <> v_ticket.epoch', 'false'),
-                     $$v_here.state in ('incoming', 'standby', 'moved')$$, 'false'),
-                     $$v_here.state = 'fenced'$$, 'false');
+                     $$v_epoch <> ('x' || substr(p_ticket, 41, 16))::bit(64)::bigint$$, 'false'),
+                     $$v_state in ('incoming', 'standby', 'moved')$$, 'false'),
+                     $$v_state = 'fenced'$$, 'false');
              end $do$",
         )
         .await;

@@ -673,11 +673,11 @@ async fn a_change_and_its_log_commit_together_and_the_log_has_no_secret() -> Out
     let id = client.id.to_string();
     assert_eq!(
         logged[3].2.as_ref().unwrap(),
-        &serde_json::json!({"id": id, "slug": "vast", "status": "active"})
+        &serde_json::json!({"id": id, "slug": "vast", "status": "active", "epoch": 1})
     );
     assert_eq!(
         logged[3].3.as_ref().unwrap(),
-        &serde_json::json!({"id": id, "slug": "vast", "status": "suspended"})
+        &serde_json::json!({"id": id, "slug": "vast", "status": "suspended", "epoch": 2})
     );
     assert!(logged.iter().all(|(_, actor, ..)| actor == fixture.admin_role()));
 

@@ -277,10 +277,10 @@ async fn without_the_code_a_forged_ticket_is_the_hop() -> Outcome {
     change(
         &arena,
         "do $$ begin
-             execute replace(pg_get_functiondef('tenantry.read_ticket'::regproc),
+             execute replace(pg_get_functiondef('tenantry.enter'::regproc),
                  'sha256(decode(right(p_ticket, 64), ''hex''))', 'sha256('''')');
-             execute replace(pg_get_functiondef('tenantry.read_ticket'::regproc),
-                 'sha256(sha256(v_key.outer_pad || sha256(v_key.inner_pad || convert_to(left(p_ticket, 96), ''UTF8''))))',
+             execute replace(pg_get_functiondef('tenantry.enter'::regproc),
+                 'sha256(sha256(v_outer_pad || sha256(v_inner_pad || convert_to(left(p_ticket, 96), ''UTF8''))))',
                  'sha256('''')');
          end $$",
     )
