@@ -17,6 +17,7 @@ mod query;
 mod routing;
 pub mod schema;
 mod secret;
+pub mod telemetry;
 mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -155,6 +155,7 @@ impl Lease {
 
     /// The lease bound anew on the same connection, after a statement by itself was refused.
     pub(crate) async fn bound_again(mut self) -> Result<Self> {
+        self.connections.counters.refused.count();
         if self.is_pooled() {
             self.reset().await?;
         }

@@ -3,6 +3,7 @@ use std::fmt::{self, Write as _};
 
 use sqlx::FromRow;
 use sqlx::postgres::{PgQueryResult, PgRow};
+use tracing::Instrument;
 
 use super::arguments::Arguments;
 use super::bind::Bind;
@@ -10,6 +11,7 @@ use super::run::{Answer, On, Statement, decode, rendered};
 use crate::database::Mode;
 use crate::error::{Error, Result};
 use crate::schema::{CLIENT_PARAMETER, Catalogue, Function, nearest_name};
+use crate::telemetry;
 use crate::tenant::{TenantDb, TenantTx};
 
 /// A call of a function or procedure of the client's database, by name and with named arguments.
@@ -132,11 +134,15 @@ impl<'t> Rpc<'t> {
     /// Calls, and again where its client is now if it had moved.
     async fn send<A: Answer>(&mut self) -> Result<A> {
         self.arguments.take_error()?;
-        let sent = self.send_here().await;
-        if self.on.follow(&sent).await? {
-            return self.send_here().await;
-        }
-        sent
+        let span = telemetry::statement(self.arguments.client(), "call", &self.function);
+        let sending = async {
+            let sent = self.send_here().await;
+            if self.on.follow(&sent).await? {
+                return self.send_here().await;
+            }
+            sent
+        };
+        sending.instrument(span).await
     }
 
     async fn send_here<A: Answer>(&mut self) -> Result<A> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
+use tracing::Instrument;
 
 use super::tenant_query::TenantQuery;
 use super::verb::sealed::Verb;
@@ -17,6 +18,7 @@ use crate::client::ClientId;
 use crate::database::{Database, DedicatedPool, Mode, PoolDatabase, within};
 use crate::error::{self, Error, Result};
 use crate::schema::Catalogue;
+use crate::telemetry;
 use crate::tenant::{Tenant, TenantDb, TenantTx};
 
 /// Where a statement runs: by itself, or inside a transaction.
@@ -211,11 +213,15 @@ impl<V: Verb + Sync> TenantQuery<'_, V> {
     /// Sends the statement, and again where its client is now if it had moved.
     async fn send<A: Answer>(&mut self, rows: bool) -> Result<A> {
         self.arguments.take_error()?;
-        let sent = self.send_here(rows).await;
-        if self.on.follow(&sent).await? {
-            return self.send_here(rows).await;
-        }
-        sent
+        let span = telemetry::statement(self.arguments.client(), V::NAME, &self.table);
+        let sending = async {
+            let sent = self.send_here(rows).await;
+            if self.on.follow(&sent).await? {
+                return self.send_here(rows).await;
+            }
+            sent
+        };
+        sending.instrument(span).await
     }
 
     async fn send_here<A: Answer>(&mut self, rows: bool) -> Result<A> {

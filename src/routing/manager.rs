@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::future::{join, join_all};
 use moka::future::Cache;
 use secrecy::SecretString;
+use tracing::Instrument;
 
 use super::options::ManagerOptions;
 use super::routes::Routes;
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Strictness;
 use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
+use crate::telemetry;
 use crate::tenant::{Router, Tenant, TenantDb};
 
 /// Routes each client to its database. One per process; cheap to clone.
@@ -122,7 +124,10 @@ impl ClientConnectionManager {
         let tenant = match inner.routes.get(&client) {
             Some(tenant) => tenant,
             // Boxed, so that a route that is remembered does not move the state of one that is not.
-            None => Box::pin(inner.route(&client)).await?,
+            None => {
+                let span = telemetry::resolve(&client);
+                Box::pin(inner.route(&client).instrument(span)).await?
+            }
         };
         Ok(TenantDb { tenant })
     }

@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
+use tracing::Instrument;
 
 use super::tx::TenantTx;
 use crate::client::{ClientId, ClientRecord};
@@ -9,6 +10,7 @@ use crate::database::{Database, DedicatedPool, PoolStatistics, TransactionOption
 use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Catalogue;
+use crate::telemetry;
 
 /// The scoped handle on one client's data. Cheap to clone, `Send + Sync`.
 ///
@@ -76,11 +78,14 @@ impl TenantDb {
     /// # Cancel safety
     /// As [`begin`](Self::begin).
     pub async fn begin_with(&self, options: TransactionOptions) -> Result<TenantTx> {
-        let begun = self.begin_here(options).await;
-        match (&begun, self.followed(&begun).await?) {
-            (Err(_), Some(moved)) => moved.begin_here(options).await,
-            _ => begun,
-        }
+        let beginning = async {
+            let begun = self.begin_here(options).await;
+            match (&begun, self.followed(&begun).await?) {
+                (Err(_), Some(moved)) => moved.begin_here(options).await,
+                _ => begun,
+            }
+        };
+        beginning.instrument(telemetry::begin(self.id())).await
     }
 
     async fn begin_here(&self, options: TransactionOptions) -> Result<TenantTx> {

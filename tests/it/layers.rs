@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. The parts of one row may import each other, and all rows before theirs.
 const LAYERS: [&[&str]; 9] = [
     // An error names its client, a client its tier and its sealed credential.
-    &["error", "client", "plan", "secret"],
+    &["error", "client", "plan", "secret", "telemetry"],
     &["schema"],
     &["directory"],
     &["database"],

@@ -19,3 +19,4 @@ mod schema;
 mod scope;
 mod sql;
 mod support;
+mod telemetry;

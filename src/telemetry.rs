@@ -1,0 +1,30 @@
+//! What the crate tells of itself, through `tracing` and counters.
+//!
+//! | span, at level debug | fields | is open while |
+//! |---|---|---|
+//! | `tenantry.resolve` | `client`: the name asked for | a client's route is looked up, its database opened if it is not |
+//! | `tenantry.begin` | `client`: its id | a transaction is begun, its wait for a connection included |
+//! | `tenantry.statement` | `client`, `verb`, `of`: the table or function | a statement of the builder or a call runs, retries included |
+//!
+//! Events of the same spans: at debug level a dead connection that is replaced and a client that is followed to
+//! where it moved; at info level a database that is opened and a scope key that was read again; at warn level a
+//! connection that could not be cleaned or repaired, and a version with a known leak that is served.
+//!
+//! The counters of each pool database are [`PoolStatistics`](crate::PoolStatistics). No span, event or counter
+//! holds a ticket, a credential, a bound value or a row.
+
+use tracing::{Span, debug_span};
+
+use crate::client::{ClientId, ClientRef};
+
+pub(crate) fn resolve(client: &ClientRef) -> Span {
+    debug_span!("tenantry.resolve", %client)
+}
+
+pub(crate) fn begin(client: ClientId) -> Span {
+    debug_span!("tenantry.begin", %client)
+}
+
+pub(crate) fn statement(client: ClientId, verb: &str, of: &str) -> Span {
+    debug_span!("tenantry.statement", %client, verb, of)
+}

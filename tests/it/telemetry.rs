@@ -1,0 +1,129 @@
+//! What a subscriber of `tracing` hears of the crate.
+#![expect(clippy::disallowed_methods, reason = "a host's own statements")]
+
+use std::fmt::{Debug, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use sqlx::Connection as _;
+use tenantry::testing::Fixture;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
+
+use crate::support::HOST;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Writes down every span and event of the crate, a line each.
+#[derive(Clone, Default)]
+struct Recorder {
+    lines: Arc<Mutex<Vec<String>>>,
+    spans: Arc<AtomicU64>,
+}
+
+impl Recorder {
+    fn write(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut Line)) {
+        let mut line = Line(metadata.name().to_owned());
+        record(&mut line);
+        self.lines.lock().unwrap().push(line.0);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.lines.lock().unwrap())
+    }
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Recorder {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("tenantry")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.write(span.metadata(), |line| span.record(line));
+        Id::from_u64(1 + self.spans.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        self.write(event.metadata(), |line| event.record(line));
+    }
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}
+
+#[tokio::test]
+async fn spans_name_the_client_and_the_work_and_nothing_secret() -> Outcome {
+    let recorder = Recorder::default();
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?;
+    let _heard = tracing::subscriber::set_default(recorder.clone());
+    let manager = fixture.manager().await?;
+
+    let db = manager.tenant(acme.slug.clone()).await?;
+    let heard = recorder.take();
+    assert!(
+        heard
+            .iter()
+            .any(|line| line == "tenantry.resolve client=slug acme"),
+        "{heard:?}"
+    );
+
+    db.insert("agents")
+        .set("slug", "a-bound-value")
+        .set("name", "Guide")
+        .execute()
+        .await?;
+    let mut tx = db.begin().await?;
+    sqlx::query("select slug from agents").fetch_all(&mut tx).await?;
+    tx.rpc("get_user_overview_for_agent")
+        .arg("p_user_id", "ada")
+        .arg("p_agent_id", None::<uuid::Uuid>)
+        .execute()
+        .await?;
+    tx.commit().await?;
+    // Bound before the client's placement changed.
+    let mut admin =
+        sqlx::PgConnection::connect_with(&fixture.admin_options(&fixture.database("pool-1"))).await?;
+    assert_eq!(db.query("agents").count().await?, 1);
+    sqlx::query("select tenantry.place($1, 'active', $2)")
+        .bind(acme.id)
+        .bind(acme.epoch)
+        .execute(&mut admin)
+        .await?;
+    assert_eq!(db.query("agents").count().await?, 1);
+    assert_eq!(db.pool_statistics().unwrap().refused, 1);
+
+    let id = acme.id;
+    let heard = recorder.take();
+    for span in [
+        format!("tenantry.statement client={id} verb=\"insert into\" of=\"agents\""),
+        format!("tenantry.begin client={id}"),
+        format!("tenantry.statement client={id} verb=\"call\" of=\"get_user_overview_for_agent\""),
+    ] {
+        assert!(heard.contains(&span), "{span}: {heard:#?}");
+    }
+    let ticket = id.as_uuid().simple().to_string();
+    for line in &heard {
+        assert!(
+            !line.contains("a-bound-value") && !line.contains(&ticket),
+            "{line}"
+        );
+    }
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
