@@ -47,7 +47,8 @@ const LOOK_AHEAD: usize = 64;
 #[derive(Debug)]
 pub(super) struct Permit {
     admission: Arc<Admission>,
-    client: ClientId,
+    /// `None` for the pool's own sake.
+    client: Option<ClientId>,
 }
 
 /// Why there is no permit.
@@ -80,7 +81,7 @@ impl Admission {
             }
             // Whoever waits is at its share, or everything is in use: nobody is overtaken.
             if state.take(self.max, client, share) {
-                return Ok((self.permit(client), false));
+                return Ok((self.permit(Some(client)), false));
             }
             let (grant, granted) = oneshot::channel();
             state.waiting.push_back(Waiting {
@@ -96,6 +97,16 @@ impl Admission {
             Ok(Err(_dropped)) => Err(NotAdmitted::Closed),
             Err(_elapsed) => Err(NotAdmitted::TimedOut),
         }
+    }
+
+    /// A permit for nobody, where there is one that nobody waits for.
+    pub(super) fn spare(self: &Arc<Self>) -> Option<Permit> {
+        let mut state = self.state();
+        if state.closed || state.in_use >= self.max || !state.waiting.is_empty() {
+            return None;
+        }
+        state.in_use += 1;
+        Some(self.permit(None))
     }
 
     pub(super) fn in_use(&self) -> usize {
@@ -130,7 +141,7 @@ impl Admission {
         }
     }
 
-    fn permit(self: &Arc<Self>, client: ClientId) -> Permit {
+    fn permit(self: &Arc<Self>, client: Option<ClientId>) -> Permit {
         Permit {
             admission: Arc::clone(self),
             client,
@@ -153,8 +164,9 @@ impl State {
         admitted
     }
 
-    fn give_back(&mut self, client: ClientId) {
+    fn give_back(&mut self, client: Option<ClientId>) {
         self.in_use -= 1;
+        let Some(client) = client else { return };
         match self.by_client.get_mut(&client) {
             Some(held) if *held > 1 => *held -= 1,
             _ => drop(self.by_client.remove(&client)),
@@ -162,7 +174,7 @@ impl State {
     }
 
     /// Who has what is free, after it was used for a client.
-    fn next(&mut self, max: usize, used_for: ClientId) -> Option<Waiting> {
+    fn next(&mut self, max: usize, used_for: Option<ClientId>) -> Option<Waiting> {
         if self.in_use >= max {
             return None;
         }
@@ -177,7 +189,7 @@ impl State {
             // One at its share is not overtaken: it would not have been served.
             if held < waiting.share.max(1) {
                 first = first.or(Some(at));
-                if waiting.client == used_for {
+                if Some(waiting.client) == used_for {
                     chosen = Some(at);
                     break;
                 }
@@ -213,7 +225,7 @@ impl Drop for Permit {
         self.admission.returned.notify_waiters();
         if let Some(Waiting { client, grant, .. }) = next {
             // Sent with the lock released: to one who has gone in between, it comes straight back here.
-            let _ = grant.send(self.admission.permit(client));
+            let _ = grant.send(self.admission.permit(Some(client)));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::sync::Notify;
 
 use super::admission::{Admission, NotAdmitted, Permit};
 use super::options::ConnectionOptions;
@@ -44,6 +45,8 @@ pub(super) struct Connections {
     size: Arc<AtomicUsize>,
     back_off: Mutex<BackOff>,
     closed: AtomicBool,
+    /// Told when it is closed.
+    stopped: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -100,6 +103,7 @@ impl Connections {
             size: Arc::default(),
             back_off: Mutex::default(),
             closed: AtomicBool::new(false),
+            stopped: Arc::default(),
         }
     }
 
@@ -124,6 +128,35 @@ impl Connections {
     /// Whether anybody waits for a connection.
     pub(super) fn has_waiting(&self) -> bool {
         self.admission.is_waited_for()
+    }
+
+    /// Closes, until the pool is closed or gone, connections that have been idle or alive for too long, and keeps
+    /// as many open as are to be.
+    pub(super) fn keep(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let shortest = self.options.idle_timeout.min(self.options.max_lifetime);
+        let every = (shortest / 4).clamp(Duration::from_millis(25), Duration::from_secs(30));
+        let this = Arc::downgrade(self);
+        runtime.spawn(async move {
+            while let Some(this) = this.upgrade() {
+                this.close_expired(&mut this.lock_idle());
+                while this.size.load(Ordering::Relaxed) < this.options.min_connections as usize {
+                    let Some(_permit) = this.admission.spare() else {
+                        break;
+                    };
+                    let Ok(session) = this.connect().await else { break };
+                    this.give_back(session);
+                }
+                let stopped = Arc::clone(&this.stopped);
+                // It holds nothing open while it waits.
+                drop(this);
+                if tokio::time::timeout(every, stopped.notified()).await.is_ok() {
+                    return;
+                }
+            }
+        });
     }
 
     /// The right to hold one connection; waits in order, up to the acquire timeout.
@@ -279,6 +312,7 @@ impl Connections {
     /// Refuses new leases, waits until every leased connection is back, and closes them all.
     pub(super) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.stopped.notify_one();
         self.admission.close().await;
         let idle = std::mem::take(&mut *self.lock_idle());
         for Idle { session, .. } in idle {

@@ -51,7 +51,8 @@ impl ConnectionOptions {
         self
     }
 
-    /// How many connections stay open though they are idle. Defaults to 0.
+    /// How many connections are kept open though they are idle, at most as many as may be open at all. Defaults
+    /// to 0.
     #[must_use]
     pub fn min_connections(mut self, connections: u32) -> Self {
         self.min_connections = connections;

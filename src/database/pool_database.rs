@@ -60,8 +60,10 @@ impl PoolDatabase {
         }
         let catalogue = load(&connections, conn).await?;
         tracing::info!(database = connections.label, "a pool database was opened");
+        let connections = Arc::new(connections);
+        connections.keep();
         Ok(Self {
-            connections: Arc::new(connections),
+            connections,
             catalogue: CatalogueCell::new(catalogue),
         })
     }

@@ -1,10 +1,13 @@
 //! Two clients of one pool, and one with a database of its own.
 #![expect(clippy::disallowed_methods, reason = "a host's own statements")]
 
+use std::time::Duration;
+
 use sqlx::{Connection, PgConnection};
 use tenantry::testing::Fixture;
-use tenantry::{Error, Order};
+use tenantry::{ClientConnectionManager, ConnectionOptions, Error, Order};
 
+use crate::sql::{connect, until};
 use crate::support::HOST;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -146,6 +149,40 @@ async fn a_session_that_ran_statements_of_the_host_is_bound_anew() -> Outcome {
         "{after:?}"
     );
     manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn connections_that_nobody_uses_are_closed_but_for_the_least_number() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?;
+    let options = ConnectionOptions::default()
+        .min_connections(2)
+        .idle_timeout(Duration::from_millis(100));
+    let options = fixture.manager_options().pool_connections(options);
+    let manager = ClientConnectionManager::connect(options).await?;
+    let mut superuser = connect(fixture.server().connect_options(&fixture.database("pool-1"))).await;
+    let open = |number: u32| {
+        format!(
+            "select count(*) = {number} from pg_stat_activity
+             where datname = current_database() and application_name = 'tenantry'"
+        )
+    };
+    let db = manager.tenant(acme.id).await?;
+    until(&mut superuser, &open(2)).await;
+    let mut used = Vec::new();
+    for _ in 0..4 {
+        used.push(db.begin().await?);
+    }
+    until(&mut superuser, &open(4)).await;
+    for tx in used {
+        tx.commit().await?;
+    }
+    // Nobody asks for anything any more.
+    until(&mut superuser, &open(2)).await;
+    manager.close().await;
+    until(&mut superuser, &open(0)).await;
     fixture.close().await;
     Ok(())
 }
