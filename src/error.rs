@@ -1,10 +1,15 @@
 //! What can go wrong, told by who, what and which step.
 
+mod kind;
+mod sqlstate;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use self::kind::ErrorKind;
+pub(crate) use self::sqlstate::{is_connection_failure, is_lost_scope, is_lost_statement, was_never_sent};
 use crate::client::{ClientId, ClientRef, ClientStatus};
 use crate::secret::SecretError;
 
@@ -244,203 +249,6 @@ pub enum Error {
     },
 }
 
-/// What an [`Error`] amounts to for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The client is unknown or not served: tell the caller so.
-    Client,
-    /// For the moment: the same call may succeed if made again, from [`tenant`] on.
-    ///
-    /// [`tenant`]: crate::ClientConnectionManager::tenant
-    Temporary,
-    /// The call itself is wrong: mend the program.
-    Usage,
-    /// The installation is wrong: mend the databases, credentials or configuration.
-    Installation,
-    /// A database refused a statement; [`Error::constraint`] names the constraint, if it was one.
-    Database,
-    /// It is not known whether the statement took effect.
-    Ambiguous,
-}
-
-impl Error {
-    /// What the error amounts to for the caller.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::UnknownClient { .. } | Self::NotServed { .. } => ErrorKind::Client,
-            Self::Moved { .. } | Self::Relocating { .. } | Self::Busy { .. } | Self::Unreachable { .. } => {
-                ErrorKind::Temporary
-            }
-            Self::UnknownTable { .. }
-            | Self::UnknownColumn { .. }
-            | Self::UnknownFunction { .. }
-            | Self::StatementRefused { .. }
-            | Self::ForeignClient { .. }
-            | Self::Encode { .. }
-            | Self::Closed => ErrorKind::Usage,
-            Self::CommitUnknown { .. } => ErrorKind::Ambiguous,
-            Self::RowNotFound { .. } | Self::Refused { .. } | Self::ScopeRefused { .. } => {
-                ErrorKind::Database
-            }
-            Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
-            Self::NoPoolWithRoom { .. }
-            | Self::MissingCredential { .. }
-            | Self::WrongKey { .. }
-            | Self::Invalid { .. }
-            | Self::UnsafeDatabase { .. }
-            | Self::Migration { .. } => ErrorKind::Installation,
-        }
-    }
-
-    /// Whether the same call may succeed if made again, and making it again does no harm.
-    pub fn is_retryable(&self) -> bool {
-        self.kind() == ErrorKind::Temporary
-    }
-
-    /// The name of the constraint that refused the statement.
-    pub fn constraint(&self) -> Option<&str> {
-        self.database()?.constraint()
-    }
-
-    /// The SQLSTATE that PostgreSQL answered with.
-    pub fn sqlstate(&self) -> Option<String> {
-        self.database()?.code().map(Into::into)
-    }
-
-    fn database(&self) -> Option<&dyn sqlx::error::DatabaseError> {
-        match self {
-            Self::Statement { source, .. }
-            | Self::Platform { source, .. }
-            | Self::CommitUnknown { source, .. }
-            | Self::Unreachable { source, .. } => source.as_database_error(),
-            _ => None,
-        }
-    }
-
-    /// What an error of sqlx means that a statement in a [`TenantTx`](crate::TenantTx) of this client gave.
-    ///
-    /// A refusal of the transaction itself comes back as it was, those of the kernel become
-    /// [`Moved`](Self::Moved), [`NotServed`](Self::NotServed), [`Relocating`](Self::Relocating) and
-    /// [`ScopeRefused`](Self::ScopeRefused), anything else is a [`Statement`](Self::Statement).
-    ///
-    /// ```no_run
-    /// # use tenantry::{Error, TenantDb};
-    /// # async fn example(acme: TenantDb) -> tenantry::Result<()> {
-    /// let mut tx = acme.begin().await?;
-    /// let touched = sqlx::query("update agents set updated_at = now()").execute(&mut tx).await;
-    /// touched.map_err(|error| Error::from_sqlx(acme.client().id, error))?;
-    /// tx.commit().await
-    /// # }
-    /// ```
-    pub fn from_sqlx(client: ClientId, error: sqlx::Error) -> Self {
-        Self::of_statement(client, "a statement of the host", error)
-    }
-
-    /// The error of a statement sent for a client: the kernel's own refusals become what they mean.
-    pub(crate) fn of_statement(client: ClientId, step: impl Into<String>, source: sqlx::Error) -> Self {
-        // An executor of ours answers in sqlx's error type; this takes back out what it put in.
-        let source = match source {
-            sqlx::Error::AnyDriverError(inner) => match inner.downcast::<Self>() {
-                Ok(ours) => return *ours,
-                Err(other) => sqlx::Error::AnyDriverError(other),
-            },
-            source => source,
-        };
-        let refused = |reason: &dyn sqlx::error::DatabaseError| Self::ScopeRefused {
-            client,
-            step: "a statement",
-            reason: reason.message().to_owned(),
-        };
-        match source
-            .as_database_error()
-            .and_then(|error| Some((error.code()?, error)))
-        {
-            Some((code, _)) if code == "TN001" => Self::Moved { client },
-            Some((code, _)) if code == "TN002" => Self::NotServed {
-                client,
-                status: ClientStatus::Suspended,
-            },
-            Some((code, _)) if code == "TN003" => Self::Relocating { client },
-            Some((code, error)) if code == "TN004" || code == "TN005" => refused(error),
-            _ => Self::Statement {
-                client,
-                step: step.into(),
-                source: source.into(),
-            },
-        }
-    }
-
-    /// This error as the error type that sqlx's executor trait demands.
-    pub(crate) fn into_sqlx(self) -> sqlx::Error {
-        sqlx::Error::AnyDriverError(Box::new(self))
-    }
-}
-
-/// Whether the connection, not the statement, is what failed.
-pub(crate) fn is_connection_failure(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            true
-        }
-        // Class 08, and the codes of a server that ends the session.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            let ends = ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04"];
-            code.starts_with("08") || ends.contains(&&*code)
-        }),
-        _ => false,
-    }
-}
-
-/// Whether the kernel says that the session is not bound to a client that is served here, if to any.
-pub(crate) fn is_lost_scope(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| matches!(&*code, "TN001" | "TN005" | "55000"))
-}
-
-/// Whether a statement without a name was destroyed before it was run; see where types are learnt, in the
-/// connections of a pool database.
-pub(crate) fn is_lost_statement(error: &sqlx::Error) -> bool {
-    let code = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code);
-    code.as_deref() == Some("26000")
-}
-
-/// Whether the socket refused the bytes: the server has not seen the end of the message, and so did nothing.
-pub(crate) fn was_never_sent(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
-fn kind_of(error: &sqlx::Error) -> ErrorKind {
-    if is_connection_failure(error) {
-        return ErrorKind::Ambiguous;
-    }
-    match error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-    {
-        // Serialization failure, deadlock, lock not available: the transaction did nothing.
-        Some(code) if matches!(&*code, "40001" | "40P01" | "55P03") => ErrorKind::Temporary,
-        _ if matches!(error, sqlx::Error::PoolTimedOut) => ErrorKind::Temporary,
-        _ if matches!(
-            error,
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_)
-        ) =>
-        {
-            ErrorKind::Usage
-        }
-        _ => ErrorKind::Database,
-    }
-}
-
-fn nearest(name: Option<&str>) -> String {
-    name.map(|name| format!(" (the nearest is {name})"))
-        .unwrap_or_default()
-}
-
 /// A client id that a caller gave, where it could be read as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MaybeClient(pub Option<Uuid>);
@@ -454,30 +262,14 @@ impl std::fmt::Display for MaybeClient {
     }
 }
 
+fn nearest(name: Option<&str>) -> String {
+    name.map(|name| format!(" (the nearest is {name})"))
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_of_ours_survives_the_error_type_of_sqlx() {
-        let client = ClientId::new();
-        let inside = Error::StatementRefused {
-            client,
-            what: "commit".into(),
-            reason: "control",
-        }
-        .into_sqlx();
-        let outside = Error::of_statement(client, "execute", inside);
-        assert!(matches!(outside, Error::StatementRefused { .. }), "{outside:?}");
-    }
-
-    #[test]
-    fn a_lost_connection_is_ambiguous_and_not_retryable() {
-        let lost = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
-        let error = Error::of_statement(ClientId::new(), "update agents", lost);
-        assert_eq!(error.kind(), ErrorKind::Ambiguous);
-        assert!(!error.is_retryable());
-    }
 
     #[test]
     fn the_message_names_the_client_the_thing_and_the_nearest_name() {

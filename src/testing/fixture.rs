@@ -1,7 +1,7 @@
-#![expect(
-    clippy::disallowed_methods,
-    reason = "creates and drops the databases of a fixture"
-)]
+#![expect(clippy::disallowed_methods, reason = "prepares the databases of a fixture")]
+
+mod databases;
+mod templates;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,9 +9,11 @@ use secrecy::{SecretBox, SecretString};
 use sha2::{Digest, Sha256};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
+use self::databases::{Databases, drop_databases};
+use self::templates::Templates;
 use super::proxy::DelayProxy;
 use super::server::{PgServer, ServerSource};
 use super::{FixtureError, ServerError};
@@ -52,6 +54,8 @@ pub struct Fixture {
 /// The roles of every fixture: they belong to the server, the databases to the fixture.
 const ADMIN: &str = "tenantry_fixture_admin";
 const APP: &str = "tenantry_fixture_app";
+
+const VECTOR: &str = "create extension if not exists vector";
 
 impl Fixture {
     /// A platform database and one pool database that takes 1,000 clients, with the host's tables.
@@ -312,157 +316,6 @@ impl Drop for Fixture {
     }
 }
 
-/// Databases being created; those that were are dropped where it goes no further.
-struct Databases<'a> {
-    server: &'a PgServer,
-    created: Vec<String>,
-}
-
-impl Databases<'_> {
-    async fn create(&mut self, name: &str, template: Option<&str>) -> Result<(), FixtureError> {
-        let mut superuser = PgConnection::connect_with(&self.server.connect_options("postgres")).await?;
-        let template = template.unwrap_or("template1");
-        let sql = format!(
-            "create database {} template {} owner {ADMIN}",
-            quoted(name),
-            quoted(template)
-        );
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut superuser).await?;
-        self.created.push(name.to_owned());
-        superuser.close().await?;
-        Ok(())
-    }
-}
-
-async fn drop_databases(server: &PgServer, databases: Vec<String>) {
-    let Ok(mut superuser) = PgConnection::connect_with(&server.connect_options("postgres")).await else {
-        return;
-    };
-    for name in databases {
-        let sql = format!("drop database if exists {} with (force)", quoted(&name));
-        let _ = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut superuser).await;
-    }
-    let _ = superuser.close().await;
-}
-
-/// Databases that were migrated once and are copied.
-struct Templates {
-    platform: String,
-    pool: String,
-}
-
-const VECTOR: &str = "create extension if not exists vector";
-
-/// Guards roles and templates against the other processes of a test run.
-const TEMPLATES_LOCK: i64 = 0x7465_6e61_6e74_7279;
-
-impl Templates {
-    async fn prepare(server: &PgServer, host: &Migrator) -> Result<Self, FixtureError> {
-        let fingerprint = fingerprint(host);
-        let templates = Self {
-            platform: format!("tenantry_template_{fingerprint}_platform"),
-            pool: format!("tenantry_template_{fingerprint}_pool"),
-        };
-        let mut superuser = PgConnection::connect_with(&server.connect_options("postgres")).await?;
-        let wanted = vec![templates.platform.clone(), templates.pool.clone()];
-        if templates_there(&mut superuser, &wanted).await? == wanted.len() {
-            superuser.close().await?;
-            return Ok(templates);
-        }
-        // A session lock: it ends with the connection, whatever happens.
-        sqlx::query("select pg_advisory_lock($1)")
-            .bind(TEMPLATES_LOCK)
-            .execute(&mut superuser)
-            .await?;
-        if templates_there(&mut superuser, &wanted).await? < wanted.len() {
-            templates.build(server, host, &mut superuser).await?;
-        }
-        superuser.close().await?;
-        Ok(templates)
-    }
-
-    async fn build(
-        &self,
-        server: &PgServer,
-        host: &Migrator,
-        superuser: &mut PgConnection,
-    ) -> Result<(), FixtureError> {
-        for (role, rights) in [(ADMIN, "bypassrls"), (APP, "")] {
-            let exists: bool = sqlx::query_scalar("select exists (select from pg_roles where rolname = $1)")
-                .bind(role)
-                .fetch_one(&mut *superuser)
-                .await?;
-            let verb = if exists { "alter" } else { "create" };
-            let sql = format!(
-                "{verb} role {role} login {rights} password '{}'",
-                password(server, role)
-            );
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *superuser).await?;
-        }
-        for name in [&self.platform, &self.pool] {
-            // Made under another name, so that a template by its own name is whole.
-            let draft = format!("{name}_draft");
-            let make = format!("drop database if exists {0} with (force)", quoted(&draft));
-            sqlx::raw_sql(AssertSqlSafe(make))
-                .execute(&mut *superuser)
-                .await?;
-            let make = format!("create database {} owner {ADMIN}", quoted(&draft));
-            sqlx::raw_sql(AssertSqlSafe(make))
-                .execute(&mut *superuser)
-                .await?;
-            let admin = server
-                .connect_options(&draft)
-                .username(ADMIN)
-                .password(&password(server, ADMIN));
-            if *name == self.pool {
-                let mut conn = PgConnection::connect_with(&server.connect_options(&draft)).await?;
-                sqlx::raw_sql(VECTOR).execute(&mut conn).await?;
-                conn.close().await?;
-                let mut conn = PgConnection::connect_with(&admin).await?;
-                apply_to_pool(&mut conn, APP, host).await?;
-                conn.close().await?;
-            } else {
-                let mut conn = PgConnection::connect_with(&admin).await?;
-                crate::schema::apply_to_platform(&mut conn).await?;
-                conn.close().await?;
-            }
-            let rename = format!("alter database {} rename to {}", quoted(&draft), quoted(name));
-            let drop = format!("drop database if exists {} with (force)", quoted(name));
-            sqlx::raw_sql(AssertSqlSafe(drop))
-                .execute(&mut *superuser)
-                .await?;
-            sqlx::raw_sql(AssertSqlSafe(rename))
-                .execute(&mut *superuser)
-                .await?;
-        }
-        Ok(())
-    }
-}
-
-async fn templates_there(conn: &mut PgConnection, wanted: &[String]) -> Result<usize, FixtureError> {
-    let count: i64 = sqlx::query_scalar("select count(*) from pg_database where datname = any ($1)")
-        .bind(wanted)
-        .fetch_one(conn)
-        .await?;
-    Ok(usize::try_from(count).unwrap_or_default())
-}
-
-/// Another kernel or another host schema is another template.
-fn fingerprint(host: &Migrator) -> String {
-    let mut digest = Sha256::new();
-    for migrator in [
-        &sqlx::migrate!("migrations/platform"),
-        &sqlx::migrate!("migrations/pool"),
-        host,
-    ] {
-        for migration in migrator.iter() {
-            digest.update(migration.version.to_be_bytes());
-            digest.update(&migration.checksum);
-        }
-    }
-    hex::encode(&digest.finalize()[..6])
-}
-
 /// The password of a fixture's role: known to those who can connect to the server as its superuser.
 fn password(server: &PgServer, role: &str) -> String {
     let digest = Sha256::digest(format!("{role}:{}", server.url("postgres")));
@@ -471,10 +324,6 @@ fn password(server: &PgServer, role: &str) -> String {
 
 fn parse(slug: &str) -> Result<ClientSlug, FixtureError> {
     slug.parse().map_err(FixtureError::Slug)
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl From<ServerError> for FixtureError {

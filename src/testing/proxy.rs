@@ -5,27 +5,27 @@
 //! interest. Each direction of a connection is a delay line: one thread reads and notes when a chunk is due,
 //! another writes it then. So the delay is a latency and no limit to the throughput.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+mod connection;
+mod gate;
+mod line;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 
+use self::connection::{Connection, Socket};
+use self::gate::Gate;
+use self::line::{CHUNKS_UNDER_WAY, Direction, read, write};
 use super::address;
 
-/// Chunks of one direction that may be under way before the sender has to wait, of up to 64 KiB each.
-const CHUNKS_UNDER_WAY: usize = 1024;
-const CHUNK: usize = 64 * 1024;
-/// A sleeping thread may wake up late by this much, where the kernel may put its timers together and where it may
-/// not. So the last of a delay is waited for awake.
-const SLACK: Duration = Duration::from_micros(80);
-const LITTLE_SLACK: Duration = Duration::from_micros(20);
 /// How long a thread sleeps or writes before it looks whether its connection was reset.
 const LOOK_UP: Duration = Duration::from_millis(20);
 
@@ -208,102 +208,6 @@ enum Upstream {
     Tcp(String, u16),
 }
 
-/// Two sockets, closed when the last of the threads that serve them ends.
-#[derive(Debug)]
-struct Connection {
-    client: Socket,
-    server: Socket,
-    /// The client has sent something since it was last sent something.
-    asked: AtomicBool,
-    broken: AtomicBool,
-}
-
-impl Connection {
-    fn reset(&self) {
-        self.broken.store(true, Ordering::Relaxed);
-        // Wakes the readers, and says nothing to the other side: the reset comes with the close.
-        let _ = self.client.shutdown(Shutdown::Read);
-        let _ = self.server.shutdown(Shutdown::Read);
-    }
-
-    fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Relaxed)
-    }
-}
-
-#[derive(Debug)]
-enum Socket {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Socket {
-    fn tcp(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(LOOK_UP))?;
-        Ok(Self::Tcp(stream))
-    }
-
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => (&mut &*stream).read(buffer),
-            Self::Tcp(stream) => (&mut &*stream).read(buffer),
-        }
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => (&mut &*stream).write(bytes),
-            Self::Tcp(stream) => (&mut &*stream).write(bytes),
-        }
-    }
-
-    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => stream.shutdown(how),
-            Self::Tcp(stream) => stream.shutdown(how),
-        }
-    }
-}
-
-/// Holds the bytes of one direction while it is closed.
-#[derive(Debug, Default)]
-struct Gate {
-    closed: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Gate {
-    fn set(&self, closed: bool) {
-        *lock(&self.closed) = closed;
-        self.changed.notify_all();
-    }
-
-    /// Makes those who wait look at their connection.
-    fn look(&self) {
-        drop(lock(&self.closed));
-        self.changed.notify_all();
-    }
-
-    fn wait(&self, connection: &Connection) {
-        let held = |closed: &mut bool| *closed && !connection.is_broken();
-        drop(
-            self.changed
-                .wait_while(lock(&self.closed), held)
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Up,
-    Down,
-}
-
-/// Bytes and the moment when they are to arrive.
-type Chunk = (Instant, Vec<u8>);
-
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     for stream in listener.incoming() {
         if shared.stopped.load(Ordering::Relaxed) {
@@ -356,105 +260,6 @@ fn serve(client: TcpStream, shared: &Arc<Shared>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn read(direction: Direction, shared: &Shared, connection: &Connection, line: &SyncSender<Chunk>) {
-    let (from, bytes) = match direction {
-        Direction::Up => (&connection.client, &shared.bytes_up),
-        Direction::Down => (&connection.server, &shared.bytes_down),
-    };
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = match from.read(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Ok(read) => read,
-            // Gone without a goodbye. There is nobody left to write to on this side, and the other is told.
-            Err(_) => 0,
-        };
-        let now = Instant::now();
-        let chunk = buffer.get(..read).unwrap_or_default();
-        if chunk.is_empty() || connection.is_broken() {
-            return;
-        }
-        bytes.fetch_add(read as u64, Ordering::Relaxed);
-        if direction == Direction::Up && !connection.asked.swap(true, Ordering::Relaxed) {
-            shared.round_trips.fetch_add(1, Ordering::Relaxed);
-        }
-        let delay = Duration::from_nanos(shared.delay_nanos.load(Ordering::Relaxed));
-        if line
-            .send((now.checked_add(delay).unwrap_or(now), chunk.to_vec()))
-            .is_err()
-        {
-            return;
-        }
-    }
-}
-
-fn write(direction: Direction, shared: &Shared, connection: &Connection, line: &Receiver<Chunk>) {
-    let (to, gate) = match direction {
-        Direction::Up => (&connection.server, &shared.requests),
-        Direction::Down => (&connection.client, &shared.replies),
-    };
-    let slack = slack();
-    while let Ok((due, chunk)) = line.recv() {
-        wait_until(due, slack, connection);
-        gate.wait(connection);
-        if direction == Direction::Down {
-            // Before the write: what the client sends after it has read this is the next round trip.
-            connection.asked.store(false, Ordering::Relaxed);
-        }
-        if !write_all(to, &chunk, connection) {
-            return;
-        }
-    }
-    if !connection.is_broken() {
-        let _ = to.shutdown(Shutdown::Write);
-    }
-}
-
-/// How late this thread may wake up, once it has asked Linux to be exact.
-fn slack() -> Duration {
-    let exact = std::fs::read_link("/proc/thread-self").and_then(|thread| {
-        let thread = thread.file_name().map(PathBuf::from).unwrap_or_default();
-        std::fs::write(PathBuf::from("/proc").join(thread).join("timerslack_ns"), "1")
-    });
-    if exact.is_ok() { LITTLE_SLACK } else { SLACK }
-}
-
-fn wait_until(due: Instant, slack: Duration, connection: &Connection) {
-    loop {
-        let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() || connection.is_broken() {
-            return;
-        }
-        match left.checked_sub(slack) {
-            Some(asleep) if !asleep.is_zero() => thread::sleep(asleep.min(LOOK_UP)),
-            _ => std::hint::spin_loop(),
-        }
-    }
-}
-
-/// Whether all was written.
-fn write_all(to: &Socket, mut bytes: &[u8], connection: &Connection) -> bool {
-    while !bytes.is_empty() {
-        if connection.is_broken() {
-            return false;
-        }
-        match to.write(bytes) {
-            Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
-            Err(error) if is_passing(error.kind()) => {}
-            Ok(_) | Err(_) => return false,
-        }
-    }
-    true
-}
-
-/// Whether a write that ended like this can be tried again: the time to look up has come, or a signal.
-fn is_passing(kind: io::ErrorKind) -> bool {
-    matches!(
-        kind,
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted
-    )
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {

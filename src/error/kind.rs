@@ -1,0 +1,94 @@
+//! What an error amounts to for the caller.
+
+use super::{Error, is_connection_failure};
+
+/// What an [`Error`] amounts to for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The client is unknown or not served: tell the caller so.
+    Client,
+    /// For the moment: the same call may succeed if made again, from [`tenant`] on.
+    ///
+    /// [`tenant`]: crate::ClientConnectionManager::tenant
+    Temporary,
+    /// The call itself is wrong: mend the program.
+    Usage,
+    /// The installation is wrong: mend the databases, credentials or configuration.
+    Installation,
+    /// A database refused a statement; [`Error::constraint`] names the constraint, if it was one.
+    Database,
+    /// It is not known whether the statement took effect.
+    Ambiguous,
+}
+
+impl Error {
+    /// What the error amounts to for the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownClient { .. } | Self::NotServed { .. } => ErrorKind::Client,
+            Self::Moved { .. } | Self::Relocating { .. } | Self::Busy { .. } | Self::Unreachable { .. } => {
+                ErrorKind::Temporary
+            }
+            Self::UnknownTable { .. }
+            | Self::UnknownColumn { .. }
+            | Self::UnknownFunction { .. }
+            | Self::StatementRefused { .. }
+            | Self::ForeignClient { .. }
+            | Self::Encode { .. }
+            | Self::Closed => ErrorKind::Usage,
+            Self::CommitUnknown { .. } => ErrorKind::Ambiguous,
+            Self::RowNotFound { .. } | Self::Refused { .. } | Self::ScopeRefused { .. } => {
+                ErrorKind::Database
+            }
+            Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
+            Self::NoPoolWithRoom { .. }
+            | Self::MissingCredential { .. }
+            | Self::WrongKey { .. }
+            | Self::Invalid { .. }
+            | Self::UnsafeDatabase { .. }
+            | Self::Migration { .. } => ErrorKind::Installation,
+        }
+    }
+
+    /// Whether the same call may succeed if made again, and making it again does no harm.
+    pub fn is_retryable(&self) -> bool {
+        self.kind() == ErrorKind::Temporary
+    }
+}
+
+fn kind_of(error: &sqlx::Error) -> ErrorKind {
+    if is_connection_failure(error) {
+        return ErrorKind::Ambiguous;
+    }
+    match error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+    {
+        // Serialization failure, deadlock, lock not available: the transaction did nothing.
+        Some(code) if matches!(&*code, "40001" | "40P01" | "55P03") => ErrorKind::Temporary,
+        _ if matches!(error, sqlx::Error::PoolTimedOut) => ErrorKind::Temporary,
+        _ if matches!(
+            error,
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_)
+        ) =>
+        {
+            ErrorKind::Usage
+        }
+        _ => ErrorKind::Database,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::ClientId;
+
+    #[test]
+    fn a_lost_connection_is_ambiguous_and_not_retryable() {
+        let lost = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        let error = Error::of_statement(ClientId::new(), "update agents", lost);
+        assert_eq!(error.kind(), ErrorKind::Ambiguous);
+        assert!(!error.is_retryable());
+    }
+}
