@@ -9,7 +9,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 pub use self::kind::ErrorKind;
-pub(crate) use self::sqlstate::{is_connection_failure, is_lost_scope, is_lost_statement, was_never_sent};
+pub(crate) use self::sqlstate::{
+    is_connection_failure, is_lost_scope, is_lost_statement, is_of_kernel, was_never_sent,
+};
 use crate::client::{ClientId, ClientRef, ClientStatus};
 use crate::secret::SecretError;
 

@@ -247,6 +247,11 @@ impl DedicatedDatabase {
         if let Some(open) = self.opened() {
             return Ok(open);
         }
+        // Boxed, so that a pool that is open does not move the state of one that is not.
+        Box::pin(self.open_once()).await
+    }
+
+    async fn open_once(&self) -> Result<DedicatedPool> {
         let asked = Instant::now();
         let mut last_failure = self.slot.opening.lock().await;
         if let Some(open) = self.opened() {

@@ -37,9 +37,8 @@ pub(crate) struct Lease {
     held: Option<(Session, Permit)>,
     connections: Arc<Connections>,
     scope: Scope,
-    /// What made the ticket that the transaction was entered with, and that ticket.
+    /// What made the ticket that it was bound with.
     mint: Arc<TicketMint>,
-    ticket: String,
     state: State,
 }
 
@@ -72,16 +71,16 @@ impl Lease {
         let session = lease.session()?;
         if session.is_pooled() {
             let options = TransactionOptions::default();
-            lease
-                .enter(Some(match mode {
-                    Mode::ReadOnly => options.read_only(),
-                    Mode::ReadWrite => options,
-                }))
-                .await?;
+            let options = match mode {
+                Mode::ReadOnly => options.read_only(),
+                Mode::ReadWrite => options,
+            };
+            Box::pin(lease.enter(Some(options))).await?;
         } else if session.is_bound_to(scope) {
             connections.counters.hits.count();
         } else {
-            lease.enter(None).await?;
+            // Boxed, so that a session that is bound does not move the state of one that is not.
+            Box::pin(lease.enter(None)).await?;
         }
         Ok(lease)
     }
@@ -97,8 +96,36 @@ impl Lease {
         options: TransactionOptions,
     ) -> Result<Self> {
         let mut lease = Self::take(connections, scope, share).await?;
-        lease.enter(Some(options)).await?;
+        if !(options.is_fenced_by_statements() && lease.begin_bound(options).await?) {
+            lease.enter(Some(options)).await?;
+        }
         Ok(lease)
+    }
+
+    /// Begins a transaction on a session that is bound already. Says whether it did: where it is not, or the
+    /// client's placement changed since, it is to be entered.
+    async fn begin_bound(&mut self, options: TransactionOptions) -> Result<bool> {
+        let (scope, timeout) = (self.scope, Some(self.bind_timeout()));
+        let session = self.session()?;
+        if session.is_pooled() || !session.is_bound_to(scope) {
+            return Ok(false);
+        }
+        let begun = within(timeout, session.begin(options)).await;
+        self.state = State::Unknown;
+        match begun {
+            Ok(()) => {
+                self.connections.counters.hits.count();
+                Ok(true)
+            }
+            // Entering says what it means.
+            Err(refused) if error::is_of_kernel(&refused) => {
+                self.reset().await?;
+                Ok(false)
+            }
+            // Entering replaces a dead connection.
+            Err(failed) if error::is_connection_failure(&failed) => Ok(false),
+            Err(failed) => Err(self.not_entered(failed)),
+        }
     }
 
     /// The connection. Until the answer is [told](Self::done), or the end of the transaction, its state counts
@@ -132,7 +159,7 @@ impl Lease {
         match (self.is_pooled(), mode) {
             (false, _) => self.state = State::Idle,
             (true, Mode::ReadOnly) => self.state = State::Read,
-            (true, Mode::ReadWrite) => self.commit().await?,
+            (true, Mode::ReadWrite) => Box::pin(self.commit()).await?,
         }
         Ok(())
     }
@@ -176,17 +203,14 @@ impl Lease {
     /// Dropped after the message was sent, the transaction may have committed.
     pub(crate) async fn commit(mut self) -> Result<()> {
         let client = self.scope.client;
-        let ticket = std::mem::take(&mut self.ticket);
         // The second statement to be done is COMMIT.
-        self.end(End::Commit { ticket: &ticket }, 2)
-            .await
-            .map_err(|source| {
-                if error::is_connection_failure(&source) {
-                    let source = source.into();
-                    return Error::CommitUnknown { client, source };
-                }
-                Error::of_statement(client, "commit", source)
-            })
+        self.end(End::Commit, 2).await.map_err(|source| {
+            if error::is_connection_failure(&source) {
+                let source = source.into();
+                return Error::CommitUnknown { client, source };
+            }
+            Error::of_statement(client, "commit", source)
+        })
     }
 
     /// Rolls back and waits for it.
@@ -199,7 +223,7 @@ impl Lease {
 
     /// Ends the transaction, which is over when so many statements are done: what fails after that leaves the
     /// connection to be repaired, and is nobody else's concern.
-    async fn end(&mut self, end: End<'_>, over: usize) -> sqlx::Result<()> {
+    async fn end(&mut self, end: End, over: usize) -> sqlx::Result<()> {
         let (client, timeout) = (self.scope.client, self.answer_timeout());
         self.state = State::Unknown;
         let Some((session, _)) = &mut self.held else {
@@ -221,7 +245,7 @@ impl Lease {
             }
         }
         drop(answers);
-        self.ended(&rows);
+        self.ended(&rows, end);
         Ok(())
     }
 
@@ -237,7 +261,6 @@ impl Lease {
             connections: Arc::clone(connections),
             scope,
             mint: connections.keys.mint(),
-            ticket: String::new(),
             state: State::Idle,
         })
     }
@@ -250,7 +273,7 @@ impl Lease {
 
     /// Ends whatever the session is in the middle of.
     async fn reset(&mut self) -> Result<()> {
-        let timeout = self.bind_timeout();
+        let timeout = Some(self.bind_timeout());
         let reset = within(timeout, self.session()?.reset()).await;
         reset.map_err(|source| self.not_entered(source))
     }
@@ -282,16 +305,15 @@ impl Lease {
 
     /// Enters with a fresh ticket, and tells sessions of a pooler that do not know it who they are bound to.
     async fn try_enter(&mut self, begin: Option<TransactionOptions>) -> sqlx::Result<Answered> {
-        let (scope, timeout) = (self.scope, self.bind_timeout());
+        let (scope, timeout) = (self.scope, Some(self.bind_timeout()));
         self.mint = self.connections.keys.mint();
         let Some((session, _)) = &mut self.held else {
             return Err(sqlx::Error::PoolClosed);
         };
         let mut unknown = 0;
         loop {
-            let (answered, ticket) = within(timeout, session.bind(&self.mint, scope, begin)).await?;
+            let answered = within(timeout, session.bind(&self.mint, scope, begin)).await?;
             if answered != Answered::Unknown || unknown == MOST_UNKNOWN {
-                self.ticket = ticket;
                 return Ok(answered);
             }
             unknown += 1;
@@ -300,11 +322,9 @@ impl Lease {
     }
 
     /// How long binding may take: it runs under the timeouts of whoever had the session before.
-    fn bind_timeout(&self) -> Option<Duration> {
-        Some(
-            self.answer_timeout()
-                .unwrap_or_else(|| self.connections.answer_grace()),
-        )
+    fn bind_timeout(&self) -> Duration {
+        self.answer_timeout()
+            .unwrap_or_else(|| self.connections.answer_grace())
     }
 
     async fn replace(&mut self) -> Result<()> {
@@ -324,11 +344,11 @@ impl Lease {
 
     /// The transaction is over; where the host's statements ran, the rows say whether the session is clean. One
     /// that is not closes.
-    fn ended(&mut self, rows: &[PgRow]) {
+    fn ended(&mut self, rows: &[PgRow], end: End) {
         let Some((session, _)) = &mut self.held else {
             return;
         };
-        match session.cleared(rows) {
+        match session.cleared(rows, end) {
             Ok(()) => self.state = State::Idle,
             Err(reason) => {
                 let (client, database) = (self.scope.client, &self.connections.label);

@@ -54,9 +54,9 @@ impl PoolDatabase {
             let types = value_of_each_type(&mut conn)
                 .await
                 .map_err(|source| connections.unreachable("reading its types", source))?;
-            types
-                .into_iter()
-                .for_each(|query| connections.expect_types(query));
+            if let Some(query) = types {
+                connections.expect_types(query);
+            }
         }
         let catalogue = load(&connections, conn).await?;
         tracing::info!(database = connections.label, "a pool database was opened");

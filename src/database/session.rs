@@ -29,7 +29,7 @@ pub(super) struct Session {
     backend: Backend,
     clock: Clock,
     /// What the kernel has it bound to; `None` where that is nobody, or not known.
-    bound: Option<Scope>,
+    bound: Option<Bound>,
     /// Those it has unless told otherwise, and those it has now.
     pool_timeouts: Timeouts,
     timeouts: Timeouts,
@@ -81,6 +81,14 @@ pub(super) struct Scope {
     pub(super) timeouts: Timeouts,
 }
 
+/// What a session is bound to, and the ticket that did it.
+#[derive(Debug)]
+struct Bound {
+    client: ClientId,
+    epoch: Epoch,
+    ticket: String,
+}
+
 /// What the kernel answered to a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answered {
@@ -95,11 +103,9 @@ pub(super) enum Answered {
 
 /// How a transaction ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End<'t> {
-    /// With the check that its scope is still that of the ticket.
-    Commit {
-        ticket: &'t str,
-    },
+pub(super) enum End {
+    /// With the check that its scope is still the one that it was begun with.
+    Commit,
     Rollback,
 }
 
@@ -154,7 +160,10 @@ impl Session {
 
     /// Whether a statement for that scope may be sent as it is.
     pub(super) fn is_bound_to(&self, scope: Scope) -> bool {
-        self.bound == Some(scope) && !self.residue
+        let bound = self.bound.as_ref();
+        bound.is_some_and(|bound| (bound.client, bound.epoch) == (scope.client, scope.epoch))
+            && self.timeouts == scope.timeouts
+            && !self.residue
     }
 
     /// Whether it is behind a pooler: bound in transactions alone, and without statements of its own.
@@ -172,7 +181,7 @@ impl Session {
         mint: &TicketMint,
         scope: Scope,
         begin: Option<TransactionOptions>,
-    ) -> sqlx::Result<(Answered, String)> {
+    ) -> sqlx::Result<Answered> {
         let (pid, turn) = match self.backend {
             Backend::Own { pid, turn } => (pid, turn),
             Backend::Pooled { .. } => (0, 0),
@@ -215,9 +224,30 @@ impl Session {
             _ => Answered::Forged,
         };
         if answered == Answered::Entered {
-            self.bound = Some(scope);
+            self.bound = Some(Bound {
+                client: scope.client,
+                epoch: scope.epoch,
+                ticket,
+            });
         }
-        Ok((answered, ticket))
+        Ok(answered)
+    }
+
+    /// Begins a transaction of whom it is bound to, in one message. The kernel checks as in any statement, and
+    /// takes the client's lock for the transaction.
+    ///
+    /// # Errors
+    /// Among others those of a lost scope, where the transaction is open and has failed.
+    ///
+    /// # Cancel safety
+    /// As [`bind`](Self::bind).
+    pub(super) async fn begin(&mut self, options: TransactionOptions) -> sqlx::Result<()> {
+        let mut batch = format!("{}; SELECT tenantry.current_client()", options.begin());
+        if let Some(read_only) = options.after_begin() {
+            let _ = write!(batch, "; {read_only}");
+        }
+        let begun = self.conn.execute(sqlx::raw_sql(AssertSqlSafe(batch))).await;
+        begun.map(drop)
     }
 
     /// The message that binds.
@@ -264,12 +294,13 @@ impl Session {
     }
 
     /// The message that ends a transaction and, with it, what its statements left.
-    pub(super) fn ending(&self, end: End<'_>) -> String {
+    pub(super) fn ending(&self, end: End) -> String {
+        let ticket = self.bound.as_ref().map_or("", |bound| &bound.ticket);
         let mut batch = match end {
             // Nothing but the host's statements can have changed the scope. A query of nothing fails where the
             // transaction has failed already; a commit would answer as if all were well.
-            End::Commit { .. } if !self.residue => "SELECT; COMMIT".to_owned(),
-            End::Commit { ticket } => format!("SELECT tenantry.leave('{ticket}'); COMMIT"),
+            End::Commit if !self.residue => "SELECT; COMMIT".to_owned(),
+            End::Commit => format!("SELECT tenantry.leave('{ticket}'); COMMIT"),
             End::Rollback => "ROLLBACK".to_owned(),
         };
         let mut push = |statement| {
@@ -324,7 +355,7 @@ impl Session {
                     return Err(out_of_step());
                 }
                 *turn = next;
-                self.cleared(&rows)?;
+                self.cleared(&rows, End::Rollback)?;
             }
         }
         Ok(())
@@ -333,20 +364,20 @@ impl Session {
     /// Clears what the host's statements left outside a transaction.
     pub(super) async fn clean(&mut self) -> sqlx::Result<()> {
         let rows = self.conn.fetch_all(sqlx::raw_sql(residue::CLEAR)).await?;
-        self.cleared(&rows)
+        self.cleared(&rows, End::Rollback)
     }
 
-    /// The session after a message that clears, if there was residue. Statements of the host may have spoken
-    /// to the kernel: it is bound anew before its next use.
-    pub(super) fn cleared(&mut self, rows: &[PgRow]) -> sqlx::Result<()> {
+    /// The session after a message that ended a transaction, and cleared, if there was residue. Statements of
+    /// the host may have spoken to the kernel: unless its scope was checked as they ended, it is bound anew
+    /// before its next use.
+    pub(super) fn cleared(&mut self, rows: &[PgRow], end: End) -> sqlx::Result<()> {
         self.expect_cleared(rows)?;
-        if self.residue {
+        if self.is_pooled() || (self.residue && end == End::Rollback) {
             self.bound = None;
+        }
+        if self.residue {
             self.residue = false;
             self.timeouts = self.pool_timeouts;
-        }
-        if self.is_pooled() {
-            self.bound = None;
         }
         Ok(())
     }

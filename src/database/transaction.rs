@@ -40,6 +40,12 @@ impl TransactionOptions {
         self
     }
 
+    /// Whether the fence of each statement is enough: a snapshot that is older than the fence sees nothing of it,
+    /// so it has to be taken by who enters.
+    pub(crate) fn is_fenced_by_statements(self) -> bool {
+        self.isolation == Isolation::ReadCommitted
+    }
+
     /// Isolation is said, so that no stored default of a role decides it.
     pub(crate) const fn begin(self) -> &'static str {
         match self.isolation {

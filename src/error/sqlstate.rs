@@ -106,6 +106,14 @@ pub(crate) fn is_lost_scope(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| matches!(&*code, "TN001" | "TN005" | "55000"))
 }
 
+/// Whether the kernel refused, for whatever reason.
+pub(crate) fn is_of_kernel(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("TN00") || code == "55000")
+}
+
 /// Whether a statement without a name was destroyed before it was run; see where types are learnt, in the
 /// connections of a pool database.
 pub(crate) fn is_lost_statement(error: &sqlx::Error) -> bool {

@@ -138,7 +138,7 @@ impl<'t> Rpc<'t> {
         let sending = async {
             let sent = self.send_here().await;
             if self.on.follow(&sent).await? {
-                return self.send_here().await;
+                return Box::pin(self.send_here()).await;
             }
             sent
         };

@@ -197,7 +197,7 @@ pub(super) async fn rendered<T: Send>(
     let first = render(&*on.catalogue().await?);
     match first {
         Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. } | Error::UnknownFunction { .. })
-            if on.refresh_catalogue().await? =>
+            if Box::pin(on.refresh_catalogue()).await? =>
         {
             render(&*on.catalogue().await?)
         }
@@ -217,7 +217,8 @@ impl<V: Verb + Sync> TenantQuery<'_, V> {
         let sending = async {
             let sent = self.send_here(rows).await;
             if self.on.follow(&sent).await? {
-                return self.send_here(rows).await;
+                // Boxed, so that the few that are sent again do not double the state of all.
+                return Box::pin(self.send_here(rows)).await;
             }
             sent
         };

@@ -121,13 +121,12 @@ impl ClientConnectionManager {
         if inner.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
         }
-        let tenant = match inner.routes.get(&client) {
-            Some(tenant) => tenant,
+        let tenant = if let Some(tenant) = inner.routes.get(&client) {
+            tenant
+        } else {
+            let span = telemetry::resolve(&client);
             // Boxed, so that a route that is remembered does not move the state of one that is not.
-            None => {
-                let span = telemetry::resolve(&client);
-                Box::pin(inner.route(&client).instrument(span)).await?
-            }
+            Box::pin(inner.route(&client).instrument(span)).await?
         };
         Ok(TenantDb { tenant })
     }

@@ -74,10 +74,10 @@ impl Routes {
     pub(super) async fn get_or_resolve<F>(
         &self,
         client: &ClientRef,
-        resolve: impl Fn() -> F,
+        resolve: impl Fn() -> F + Send + Sync,
     ) -> Result<Arc<Tenant>>
     where
-        F: Future<Output = Result<Arc<Tenant>>>,
+        F: Future<Output = Result<Arc<Tenant>>> + Send,
     {
         let mut again = 0;
         loop {

@@ -81,7 +81,7 @@ impl TenantDb {
         let beginning = async {
             let begun = self.begin_here(options).await;
             match (&begun, self.followed(&begun).await?) {
-                (Err(_), Some(moved)) => moved.begin_here(options).await,
+                (Err(_), Some(moved)) => Box::pin(moved.begin_here(options)).await,
                 _ => begun,
             }
         };

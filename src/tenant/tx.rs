@@ -35,6 +35,7 @@ pub struct TenantTx {
     conn: Conn,
 }
 
+#[expect(clippy::large_enum_variant, reason = "the large one is the common one")]
 enum Conn {
     Scoped(Lease),
     Straight(Straight),

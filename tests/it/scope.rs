@@ -148,6 +148,19 @@ async fn a_session_that_ran_statements_of_the_host_is_bound_anew() -> Outcome {
         (before.binds + 1, before.hits),
         "{after:?}"
     );
+    // A commit is checked by the kernel to be of the client still.
+    let mut tx = db.begin().await?;
+    sqlx::query("select 1").execute(&mut tx).await?;
+    tx.commit().await?;
+    let committed = db.pool_statistics().unwrap();
+    assert_eq!((committed.idle, committed.bound), (1, 1), "{committed:?}");
+    assert_eq!(db.query("agents").count().await?, 0);
+    let again = db.pool_statistics().unwrap();
+    assert_eq!(
+        (again.binds, again.hits),
+        (after.binds, after.hits + 2),
+        "{again:?}"
+    );
     manager.close().await;
     fixture.close().await;
     Ok(())

@@ -1,5 +1,9 @@
 //! What a subscriber of `tracing` hears of the crate.
 #![expect(clippy::disallowed_methods, reason = "a host's own statements")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "the functions that the tests share panic like tests"
+)]
 
 use std::fmt::{Debug, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,7 +7,7 @@
 use hex::encode as hex;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use tenantry::Error;
+use tenantry::{Error, Isolation, TransactionOptions};
 
 use super::{Pool, Ticket};
 use crate::sql::{refused, run};
@@ -127,7 +127,9 @@ async fn two_keys_are_valid_during_a_rotation_and_one_after_it() {
     assert_eq!(pool.enter(&ticket).await, "entered");
     // What is bound stays so; nothing more is.
     assert_eq!(db.query("agents").count().await.unwrap(), 0);
-    let error = db.begin().await.unwrap_err();
+    db.begin().await.unwrap().commit().await.unwrap();
+    let snapshot = TransactionOptions::default().isolation(Isolation::RepeatableRead);
+    let error = db.begin_with(snapshot).await.unwrap_err();
     assert!(
         matches!(&error, Error::ScopeRefused { client, .. } if *client == pool.client.id),
         "{error}"

@@ -6,6 +6,7 @@
 
 use hex::encode as hex;
 use sha2::{Digest as _, Sha256};
+use tenantry::{Isolation, TransactionOptions};
 use uuid::Uuid;
 
 use super::{KEY, Pool, Ticket};
@@ -22,7 +23,9 @@ async fn a_ticket_of_the_library_is_admitted_and_says_what_it_should() {
         .execute()
         .await
         .unwrap();
-    let mut tx = db.begin().await.unwrap();
+    // A session that is bound already is only begun on, but for a snapshot.
+    let snapshot = TransactionOptions::default().isolation(Isolation::RepeatableRead);
+    let mut tx = db.begin_with(snapshot).await.unwrap();
     // Any session of the role can read it.
     let ticket: String = one(
         &mut pool.app,
