@@ -15,10 +15,11 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tenantry::testing::{DelayProxy, Fixture};
-use tenantry::{ClientConnectionManager, ClientRecord, ConnectionOptions, TenantDb};
+use tenantry::{Binding, ClientConnectionManager, ClientRecord, ConnectionOptions, NewPool, TenantDb};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::pgbouncer::{PgBouncer, password};
 use crate::support::{HOST, fill};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -32,12 +33,16 @@ const ROLLED_BACK: &str = "rolled back";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Home {
     Pool,
+    /// A pool database behind a transaction pooler, with the proxy before that.
+    Pooler,
     Dedicated,
 }
 
 /// A database behind a proxy, with one connection for all; who drops futures, and who comes next.
 struct Stage {
     fixture: Fixture,
+    /// The pooler, and the proxy before it.
+    pooler: Option<(PgBouncer, DelayProxy)>,
     manager: ClientConnectionManager,
     home: Home,
     dropper: ClientRecord,
@@ -52,9 +57,13 @@ impl Stage {
     }
 
     async fn on(home: Home, fixture: Fixture, connections: u32) -> Result<Self, Box<dyn std::error::Error>> {
+        let pooler = match home {
+            Home::Pooler => Some(register_pooler(&fixture, connections).await?),
+            _ => None,
+        };
         // Nobody but the client uses a dedicated database, so it comes next itself.
         let (dropper, next, database) = match home {
-            Home::Pool => {
+            Home::Pool | Home::Pooler => {
                 let next = fixture.shared_client("next").await?;
                 (fixture.shared_client("dropper").await?, next, "pool-1")
             }
@@ -68,11 +77,12 @@ impl Stage {
             .connect_with(fixture.admin_options(&fixture.database(database)))
             .await?;
         fill(&manager.tenant(dropper.id).await?, &dropper.slug.to_string()).await?;
-        if home == Home::Pool {
+        if home != Home::Dedicated {
             fill(&manager.tenant(next.id).await?, &next.slug.to_string()).await?;
         }
         Ok(Self {
             fixture,
+            pooler,
             manager,
             home,
             dropper,
@@ -82,7 +92,10 @@ impl Stage {
     }
 
     fn proxy(&self) -> &DelayProxy {
-        self.fixture.proxy().expect("the fixture is proxied")
+        match &self.pooler {
+            Some((_, proxy)) => proxy,
+            None => self.fixture.proxy().expect("the fixture is proxied"),
+        }
     }
 
     async fn dropper(&self) -> tenantry::Result<TenantDb> {
@@ -155,9 +168,30 @@ impl Stage {
     async fn close(self) -> Outcome {
         self.admin.close().await;
         timeout(STUCK, self.manager.close()).await?;
+        drop(self.pooler);
         self.fixture.close().await;
         Ok(())
     }
+}
+
+/// Places clients behind a pooler with as many connections to the server, and behind a proxy.
+async fn register_pooler(
+    fixture: &Fixture,
+    connections: u32,
+) -> Result<(PgBouncer, DelayProxy), Box<dyn std::error::Error>> {
+    let database = fixture.database("pool-1");
+    fixture.platform().set_pool_active(fixture.pool(), false).await?;
+    let pooler = PgBouncer::before(fixture, usize::try_from(connections)?).await?;
+    let pooler = pooler.ok_or("there is no pgbouncer")?;
+    let direct = fixture.server().url_as(
+        fixture.app_role(),
+        &password(&fixture.app_url(&database))?,
+        &database,
+    );
+    let (proxy, app_url) = pooler.proxied(&direct).await?;
+    let pool = NewPool::new("pooled", app_url, fixture.admin_url(&database)).binding(Binding::Transaction);
+    fixture.platform().register_pool(pool).await?;
+    Ok((pooler, proxy))
 }
 
 async fn manager(
@@ -186,6 +220,23 @@ async fn released_beside<T>(proxy: &DelayProxy, next: impl Future<Output = T>) -
     };
     tokio::join!(next, release).0
 }
+
+/// Also where the statements of one connection run in whatever session a pooler has.
+macro_rules! on_all_homes {
+    ($($test:ident),+ $(,)?) => {
+        super::on_both_homes![$($test),+];
+        mod behind_a_pooler {
+            $(#[tokio::test]
+            async fn $test() -> super::Outcome {
+                if crate::pgbouncer::PgBouncer::is_left_out() {
+                    return Ok(());
+                }
+                super::$test(super::Home::Pooler).await
+            })+
+        }
+    };
+}
+use on_all_homes;
 
 macro_rules! on_both_homes {
     ($($test:ident),+ $(,)?) => {

@@ -17,7 +17,7 @@ use std::{fs, io};
 use futures_util::future::try_join_all;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _};
-use tenantry::testing::{Fixture, PgServer};
+use tenantry::testing::{DelayProxy, Fixture, PgServer};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -153,6 +153,20 @@ impl PgBouncer {
         Ok(url.into())
     }
 
+    /// A proxy before it, and the URL of a database through both.
+    pub(crate) async fn proxied(&self, direct: &str) -> Result<(DelayProxy, String), Failure> {
+        let through: PgConnectOptions = self.url(direct)?.parse()?;
+        let proxy = DelayProxy::start(&through).await?;
+        let database = through.get_database().ok_or("the URL names no database")?;
+        let url = proxy.url_as(through.get_username(), &password(direct)?, database);
+        Ok((proxy, url))
+    }
+
+    /// Whether the tests are to go without one, and do.
+    pub(crate) fn is_left_out() -> bool {
+        program().is_none() && std::env::var(OPT_OUT).is_ok_and(|value| value == "1")
+    }
+
     /// What it wrote so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
@@ -243,7 +257,7 @@ fn follow(output: impl io::Read, log: &Mutex<Vec<String>>, up: oneshot::Sender<(
     }
 }
 
-fn password(url: &str) -> Result<String, Failure> {
+pub(crate) fn password(url: &str) -> Result<String, Failure> {
     let url = url::Url::parse(url)?;
     let named = url.query_pairs().find(|(name, _)| name == "password");
     let password = named.map(|(_, password)| password.into_owned());
@@ -318,7 +332,7 @@ async fn helper_process() -> Outcome {
 
 #[tokio::test]
 async fn it_is_gone_with_a_process_that_is_killed() -> Outcome {
-    if program().is_none() && std::env::var(OPT_OUT).is_ok_and(|value| value == "1") {
+    if PgBouncer::is_left_out() {
         return Ok(());
     }
     let mut child = helper_of(module_path!(), &this_program()).spawn()?;

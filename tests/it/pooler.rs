@@ -264,7 +264,7 @@ async fn the_settings_of_the_pool_are_in_force_whatever_the_server_connection_ha
             assert_eq!(ask(&mut tx, SHOWN).await, expected, "{round}");
             // The transaction's own, and gone with it.
             for change in [
-                "select set_config('statement_timeout', '1', true)",
+                "select set_config('statement_timeout', '60000', true)",
                 "select set_config('timezone', 'Asia/Tokyo', false)",
                 "select set_config('application_name', 'hers', false)",
             ] {

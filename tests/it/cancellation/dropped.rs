@@ -24,10 +24,10 @@ use tenantry::{Error, TenantDb};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Home, Outcome, STUCK, Stage, manager, on_both_homes, released_beside};
+use super::{Home, Outcome, STUCK, Stage, manager, on_all_homes, released_beside};
 use crate::support::{HOST, Reply, ask, embedding, ticket};
 
-on_both_homes![
+on_all_homes![
     transactions_dropped_at_every_poll_harm_nobody,
     statements_dropped_at_every_poll_harm_nobody,
     a_commit_dropped_at_every_poll_is_whole_or_nothing,
@@ -173,7 +173,7 @@ async fn transactions_dropped_at_every_poll_harm_nobody(home: Home) -> Outcome {
         .await?,
     ];
     let at_least = match home {
-        Home::Pool => [1, 3, 3, 3, 3, 3],
+        Home::Pool | Home::Pooler => [1, 3, 3, 3, 3, 3],
         // sqlx asks a connection whether it lives before it hands it out.
         Home::Dedicated => [2, 4, 4, 4, 4, 4],
     };
