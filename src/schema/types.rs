@@ -2,22 +2,24 @@
 
 use sqlx::PgConnection;
 
-/// More than a row can have columns no query asks for. Rows of tables are no types of columns.
+/// More than a row can have columns no query asks for, the host's own first. Rows of tables are no types of
+/// columns; sqlx cannot look up PostgreSQL's internal ones, nor multiranges.
 const TYPES: &str = "
 select 'select ' || string_agg(format('null::%s', t.oid::regtype), ', ')
 from (
     select t.oid from pg_type t
     left join pg_class c on c.oid = t.typrelid
-    where (t.oid >= 16384
-           or t.oid in (select a.atttypid from pg_attribute a join pg_class of on of.oid = a.attrelid
-                        where of.oid >= 16384 and of.relkind in ('r', 'p', 'v', 'm', 'c') and a.attnum > 0))
-      and t.typtype in ('b', 'c', 'e', 'm', 'r') and (t.typrelid = 0 or c.relkind = 'c')
+    left join pg_type e on e.oid = t.typelem
+    left join pg_class ec on ec.oid = e.typrelid
+    where t.typtype in ('b', 'c', 'e', 'r') and t.typcategory not in ('P', 'Z')
+      and coalesce(e.typtype in ('b', 'c', 'e', 'r') and e.typcategory not in ('P', 'Z'), true)
+      and coalesce(c.relkind = 'c', true) and coalesce(ec.relkind = 'c', true)
       and has_schema_privilege(t.typnamespace, 'usage') and has_type_privilege(t.oid, 'usage')
-    order by t.oid
+    order by t.oid desc
     limit 1600
 ) t";
 
-/// A query of one value of each type that the database has beyond PostgreSQL's own, or uses of those.
+/// A query of one value of each type that the database has.
 pub(crate) async fn value_of_each_type(conn: &mut PgConnection) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar(TYPES).persistent(false).fetch_one(conn).await
 }

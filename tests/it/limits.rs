@@ -8,7 +8,7 @@ use sqlx::error::DatabaseError;
 use tenantry::testing::Fixture;
 use tenantry::{ClientConnectionManager, ClientRecord, ConnectionOptions, Error, Limits, TenantDb, TenantTx};
 
-use crate::sql::{connect, until};
+use crate::sql::{connect, one, until};
 use crate::support::HOST;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -211,6 +211,7 @@ async fn a_client_that_is_suspended_is_refused_at_once_and_served_again_after() 
     use tenantry::ClientStatus::{Active, Suspended};
 
     let shop = Shop::open(2).await?;
+    let mut admin = shop.superuser().await;
     let acme = shop.manager.tenant(shop.acme.id).await?;
     assert_eq!(acme.query("agents").count().await?, 0);
     for _ in 0..2 {
@@ -218,6 +219,8 @@ async fn a_client_that_is_suspended_is_refused_at_once_and_served_again_after() 
             .platform()
             .set_status(shop.acme.id, Suspended)
             .await?;
+        // In the pool database itself, whatever a process believes.
+        assert!(one::<bool>(&mut admin, "select bool_or(suspended) from tenantry.placement").await);
         for error in [
             acme.query("agents").count().await.map(drop).unwrap_err(),
             acme.begin().await.map(drop).unwrap_err(),

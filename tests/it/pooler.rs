@@ -306,3 +306,33 @@ async fn a_statement_by_itself_ends_at_the_statement_timeout() -> Outcome {
     behind.close().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn the_first_statement_of_a_connection_may_answer_with_any_type() -> Outcome {
+    let Some(behind) = Behind::new(1).await? else {
+        return Ok(());
+    };
+    let manager = behind.process(1).await?;
+    let acme = behind.client(&manager, "acme").await?.client().id;
+    manager.close().await;
+    for statement in [
+        "embedding",
+        "array[embedding]",
+        "embedding::halfvec(1024)",
+        "to_tsvector('simple', content)",
+    ] {
+        // sqlx has seen none of its types.
+        let manager = behind.process(1).await?;
+        let mut tx = manager.tenant(acme).await?.begin().await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "select {statement} from document_chunks"
+        )))
+        .fetch_all(&mut tx)
+        .await?;
+        assert_eq!(rows.len(), 1, "{statement}");
+        tx.commit().await?;
+        manager.close().await;
+    }
+    behind.close().await;
+    Ok(())
+}
