@@ -4,7 +4,6 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::future_not_send,
-    clippy::large_futures,
     reason = "tests that drop futures of raw SQL, in tasks of their own, and watch past row-level security"
 )]
 
