@@ -137,9 +137,10 @@ declare
     v_state text;
 begin
     select state into v_state from tenantry.placement where client_id = p_client for update;
-    if v_state is distinct from 'active' then
-        raise exception 'client % is % here, and not to be changed', p_client, coalesce(v_state, 'not placed')
-            using errcode = 'TN003';
+    if v_state is null then
+        raise exception 'client % is not placed here: activate it', p_client using errcode = 'TN006';
+    elsif v_state <> 'active' then
+        raise exception 'client % is % here, and not to be changed', p_client, v_state using errcode = 'TN003';
     end if;
     perform tenantry.place(p_client, v_state, p_epoch, p_suspended);
 end

@@ -37,6 +37,8 @@ pub(crate) struct Lease {
     held: Option<(Session, Permit)>,
     connections: Arc<Connections>,
     scope: Scope,
+    /// Whether its answers may take however long the host has told the server.
+    patient: bool,
     /// What made the ticket that it was bound with.
     mint: Arc<TicketMint>,
     state: State,
@@ -113,9 +115,13 @@ impl Lease {
         let begun = within(timeout, session.begin(options)).await;
         self.state = State::Unknown;
         match begun {
-            Ok(()) => {
+            Ok(true) => {
                 self.connections.counters.hits.count();
                 Ok(true)
+            }
+            Ok(false) => {
+                self.reset().await?;
+                Ok(false)
             }
             // Entering says what it means.
             Err(refused) if error::is_of_kernel(&refused) => {
@@ -147,6 +153,9 @@ impl Lease {
 
     /// How long an answer may take before the connection counts as lost.
     pub(crate) fn answer_timeout(&self) -> Option<Duration> {
+        if self.patient {
+            return None;
+        }
         self.scope.timeouts.answer(self.connections.answer_grace())
     }
 
@@ -171,6 +180,11 @@ impl Lease {
         } else {
             State::Idle
         };
+    }
+
+    /// Says that the host sets the statement timeout by itself.
+    pub(crate) fn expect_patience(&mut self) {
+        self.patient = true;
     }
 
     /// Says that statements of the host run on the connection, which can leave something behind.
@@ -260,6 +274,7 @@ impl Lease {
             held: Some((session, permit)),
             connections: Arc::clone(connections),
             scope,
+            patient: false,
             mint: connections.keys.mint(),
             state: State::Idle,
         })

@@ -142,7 +142,8 @@ impl ConnectionOptions {
     }
 
     /// How long an answer may take beyond the statement's timeout before its connection counts as lost: a
-    /// network that swallows packets says nothing. Without a statement timeout nothing is lost that way.
+    /// network that swallows packets says nothing. Without a statement timeout nothing is lost that way, nor in a
+    /// transaction whose statements set `statement_timeout` by themselves.
     /// Defaults to 10 seconds.
     #[must_use]
     pub fn answer_grace(mut self, grace: Duration) -> Self {

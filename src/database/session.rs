@@ -234,20 +234,23 @@ impl Session {
     }
 
     /// Begins a transaction of whom it is bound to, in one message. The kernel checks as in any statement, and
-    /// takes the client's lock for the transaction.
+    /// takes the client's lock for the transaction. Says whether it names the same client.
     ///
     /// # Errors
     /// Among others those of a lost scope, where the transaction is open and has failed.
     ///
     /// # Cancel safety
     /// As [`bind`](Self::bind).
-    pub(super) async fn begin(&mut self, options: TransactionOptions) -> sqlx::Result<()> {
-        let mut batch = format!("{}; SELECT tenantry.current_client()", options.begin());
+    pub(super) async fn begin(&mut self, options: TransactionOptions) -> sqlx::Result<bool> {
+        let mut batch = options.begin().to_owned();
+        batch.push_str("; SELECT tenantry.current_client()::text AS tenantry_client");
         if let Some(read_only) = options.after_begin() {
             let _ = write!(batch, "; {read_only}");
         }
-        let begun = self.conn.execute(sqlx::raw_sql(AssertSqlSafe(batch))).await;
-        begun.map(drop)
+        let rows = self.conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(batch))).await?;
+        let client: String = last(&rows, "tenantry_client")?;
+        let bound = self.bound.as_ref();
+        Ok(bound.is_some_and(|bound| bound.client.to_string() == client))
     }
 
     /// The message that binds.

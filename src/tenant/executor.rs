@@ -12,11 +12,11 @@ use crate::database::within;
 use crate::error::Error;
 
 impl TenantTx {
-    /// The connection and the query, where the query may run here.
+    /// How long its answers may take, the connection and the query, where the query may run here.
     fn admit<'q, E: Execute<'q, Postgres>>(
         &mut self,
         mut query: E,
-    ) -> sqlx::Result<(&mut PgConnection, Admitted)> {
+    ) -> sqlx::Result<(Option<Duration>, &mut PgConnection, Admitted)> {
         let client = self.db.id();
         let pooled = self.is_pooled();
         // A statement that was prepared before has a name, and behind a pooler nobody who knows it.
@@ -33,8 +33,13 @@ impl TenantTx {
             let what = sql.as_str().chars().take(80).collect();
             return Err(Error::StatementRefused { client, what, reason }.into_sqlx());
         }
+        if guard::sets_statement_timeout(sql.as_str()) {
+            self.expect_patience();
+        }
+        let timeout = self.answer_timeout();
         let conn = self.connection_for_host().map_err(Error::into_sqlx)?;
         Ok((
+            timeout,
             conn,
             Admitted {
                 sql,
@@ -113,9 +118,8 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let timeout = self.answer_timeout();
         match self.admit(query) {
-            Ok((conn, query)) => each_within(timeout, conn.fetch_many(query)),
+            Ok((timeout, conn, query)) => each_within(timeout, conn.fetch_many(query)),
             Err(error) => stream::once(async { Err(error) }).boxed(),
         }
     }
@@ -125,9 +129,8 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let timeout = self.answer_timeout();
         match self.admit(query) {
-            Ok((conn, query)) => Box::pin(within(timeout, conn.fetch_optional(query))),
+            Ok((timeout, conn, query)) => Box::pin(within(timeout, conn.fetch_optional(query))),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }

@@ -55,6 +55,14 @@ pub(super) fn refusal(sql: &str) -> Option<&'static str> {
     None
 }
 
+/// Whether a statement may set for how long those after it run.
+pub(super) fn sets_statement_timeout(sql: &str) -> bool {
+    const NAME: &[u8] = b"statement_timeout";
+    sql.as_bytes()
+        .windows(NAME.len())
+        .any(|window| window.eq_ignore_ascii_case(NAME))
+}
+
 const CONTROL: &str = "it controls the transaction; use begin, commit and rollback of the handle";
 const SESSION: &str =
     "it changes the session, which other clients use next; `set local` stays in the transaction";

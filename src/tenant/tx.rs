@@ -133,6 +133,13 @@ impl TenantTx {
         self.connection()
     }
 
+    /// Says that the host sets the statement timeout by itself.
+    pub(super) fn expect_patience(&mut self) {
+        if let Conn::Scoped(lease) = &mut self.conn {
+            lease.expect_patience();
+        }
+    }
+
     /// Whether it is behind a pooler, where statements have no names.
     pub(crate) fn is_pooled(&self) -> bool {
         matches!(&self.conn, Conn::Scoped(lease) if lease.is_pooled())

@@ -31,6 +31,25 @@ async fn stage() -> Result<(Fixture, ClientConnectionManager, TenantDb), Box<dyn
 }
 
 #[tokio::test]
+async fn a_transaction_that_sets_its_own_timeout_is_waited_for() -> Outcome {
+    let (fixture, manager, db) = stage().await?;
+    let mut tx = db.begin().await?;
+    sqlx::query("SET LOCAL Statement_Timeout = '20s'")
+        .execute(&mut tx)
+        .await?;
+    // Longer than the pool's own timeout and the grace together.
+    sqlx::query("select pg_sleep(0.6)").execute(&mut tx).await?;
+    tx.commit().await?;
+    let mut tx = db.begin().await?;
+    let slow = sqlx::query("select pg_sleep(20)").execute(&mut tx).await;
+    assert!(slow.is_err());
+    tx.rollback().await?;
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
+
+#[tokio::test]
 async fn whatever_waits_for_an_answer_that_never_comes_is_told_in_time() -> Outcome {
     let (fixture, manager, db) = stage().await?;
     let proxy = fixture.proxy().unwrap();
