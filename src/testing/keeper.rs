@@ -35,7 +35,8 @@ run() {
 }
 signal() {
     [ -n "$holder" ] || return
-    until [ -e pid ] || [ -e exited ]; do sleep 0.02; done
+    # Whoever sends orders may have taken the mark of the exit away meanwhile: then there is no holder either.
+    until [ -e pid ] || [ -e exited ] || ! kill -0 "$holder" 2>/dev/null; do sleep 0.02; done
     if read -r pid 2>/dev/null <pid; then kill "-$1" "$pid" 2>/dev/null; fi
     wait "$holder"
     holder=

@@ -555,3 +555,20 @@ async fn dropped_proxy_is_gone_with_its_connections() {
         }
     }
 }
+
+#[tokio::test]
+async fn server_that_died_by_itself_leaves_nothing_whatever_became_of_its_mark() {
+    let server = PgServer::private().await.unwrap();
+    let (pid, directory) = (server.pid().unwrap(), server.directory().unwrap().to_path_buf());
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(killed.unwrap().success());
+    let mark = directory.join("exited");
+    let deadline = Instant::now() + PATIENCE;
+    while !mark.exists() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    fs::remove_file(&mark).unwrap();
+    drop(server);
+    gone(pid, &directory).await;
+}
