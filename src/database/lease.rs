@@ -338,8 +338,9 @@ impl Lease {
 
     /// How long binding may take: it runs under the timeouts of whoever had the session before.
     fn bind_timeout(&self) -> Duration {
+        let lock = Duration::from_millis(self.scope.timeouts.lock.into());
         self.answer_timeout()
-            .unwrap_or_else(|| self.connections.answer_grace())
+            .unwrap_or_else(|| lock + self.connections.answer_grace())
     }
 
     async fn replace(&mut self) -> Result<()> {

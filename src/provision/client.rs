@@ -188,10 +188,14 @@ impl PlatformDirectory {
     /// As [`set_status`](Self::set_status).
     pub async fn set_limits(&self, id: ClientId, limits: &Limits) -> Result<()> {
         self.change(id, "changing the limits", |update| {
-            // How it is hosted is not a limit, though it is kept beside them.
+            // That it may be hosted as its tier is not is no limit, though it is kept beside them.
             update
-                .push("limit_overrides = jsonb_strip_nulls(jsonb_build_object('hosting', limit_overrides -> 'hosting')) || ")
-                .push_bind(Json(limits));
+                .push(
+                    "limit_overrides = case when limit_overrides ? 'hosting'
+                         then jsonb_build_object('hosting', limit_overrides -> 'hosting') else '{}' end || (",
+                )
+                .push_bind(Json(limits))
+                .push(" - 'hosting')");
         })
         .await
     }

@@ -50,7 +50,7 @@ impl TenantTx {
         ))
     }
 
-    fn admit_text(&mut self, sql: &SqlStr) -> sqlx::Result<&mut PgConnection> {
+    fn admit_text(&mut self, sql: &SqlStr) -> sqlx::Result<(Option<Duration>, &mut PgConnection)> {
         let named = self.is_pooled().then_some(NAMED);
         if let Some(reason) = guard::refusal(sql.as_str()).or(named) {
             let what = sql.as_str().chars().take(80).collect();
@@ -61,7 +61,9 @@ impl TenantTx {
             }
             .into_sqlx());
         }
-        self.connection_for_host().map_err(Error::into_sqlx)
+        let timeout = self.answer_timeout();
+        let conn = self.connection_for_host().map_err(Error::into_sqlx)?;
+        Ok((timeout, conn))
     }
 }
 
@@ -144,7 +146,7 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
     {
         match self.admit_text(&sql) {
-            Ok(conn) => conn.prepare_with(sql, parameters),
+            Ok((timeout, conn)) => Box::pin(within(timeout, conn.prepare_with(sql, parameters))),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }
@@ -154,7 +156,7 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
     {
         match self.admit_text(&sql) {
-            Ok(conn) => conn.describe(sql),
+            Ok((timeout, conn)) => Box::pin(within(timeout, conn.describe(sql))),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use sqlx::{Executor as _, SqlSafeStr as _};
 use tenantry::testing::Fixture;
 use tenantry::{ClientConnectionManager, ConnectionOptions, Error, ErrorKind, TenantDb};
 use tokio::time::timeout;
@@ -59,6 +60,7 @@ async fn whatever_waits_for_an_answer_that_never_comes_is_told_in_time() -> Outc
         "begin",
         "a statement",
         "a stream",
+        "a description",
         "commit",
         "rollback",
     ] {
@@ -78,6 +80,10 @@ async fn whatever_waits_for_an_answer_that_never_comes_is_told_in_time() -> Outc
                 ("a statement", Some(mut tx)) => {
                     let one = sqlx::query("select 1").fetch_optional(&mut tx).await;
                     one.map(drop).map_err(failed)
+                }
+                ("a description", Some(mut tx)) => {
+                    let described = (&mut tx).describe("select 2".into_sql_str()).await;
+                    described.map(drop).map_err(failed)
                 }
                 ("a stream", Some(mut tx)) => {
                     let all = sqlx::query("select 1").fetch_all(&mut tx).await;

@@ -8,7 +8,7 @@ use sqlx::error::DatabaseError;
 use tenantry::testing::Fixture;
 use tenantry::{ClientConnectionManager, ClientRecord, ConnectionOptions, Error, Limits, TenantDb, TenantTx};
 
-use crate::sql::{connect, one, until};
+use crate::sql::{connect, one, run, until};
 use crate::support::HOST;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -268,5 +268,45 @@ async fn a_scope_key_is_rotated_while_clients_are_served() -> Outcome {
             .await?;
         assert_eq!(keys, [rotation, rotation + 1]);
     }
+    shop.close().await
+}
+
+#[tokio::test]
+async fn limits_of_a_client_do_not_touch_how_it_is_hosted_and_are_none_below_zero() -> Outcome {
+    let shop = Shop::open(1).await?;
+    let mut platform = connect(shop.fixture.admin_options(&shop.fixture.database("platform"))).await;
+    let overrides = format!(
+        "select limit_overrides::text from platform.clients where id = '{}'",
+        shop.acme.id
+    );
+    let limits = Limits::default()
+        .with("hosting", Some(1))
+        .with("documents", Some(3));
+    shop.limit(limits).await?;
+    assert_eq!(
+        one::<String>(&mut platform, &overrides).await,
+        r#"{"documents": 3}"#
+    );
+
+    // Hosted as its tier is not: that is said by a name whose value does not matter.
+    let excepted = format!(
+        "update platform.clients set limit_overrides = '{{\"hosting\": null}}' where id = '{}'",
+        shop.acme.id
+    );
+    run(&mut platform, &excepted).await;
+    shop.limit(Limits::default().with("documents", None)).await?;
+    assert_eq!(
+        one::<String>(&mut platform, &overrides).await,
+        r#"{"hosting": null, "documents": null}"#
+    );
+
+    let refused = shop.limit(Limits::default().with("documents", Some(-1))).await;
+    assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+    let acme = shop.manager.tenant(shop.acme.id).await?;
+    assert_eq!(
+        acme.query("agents").count().await?,
+        0,
+        "nothing was changed by halves"
+    );
     shop.close().await
 }
