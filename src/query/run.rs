@@ -228,7 +228,12 @@ impl<V: Verb + Sync> TenantQuery<'_, V> {
     async fn send_here<A: Answer>(&mut self, rows: bool) -> Result<A> {
         let scoped = self.on.db().is_scoped();
         let this = &*self;
-        let sql = rendered(&this.on, |catalogue| this.render(catalogue, scoped, rows)).await?;
+        let (sql, residue) = rendered(&this.on, |catalogue| {
+            let sql = this.render(catalogue, scoped, rows)?;
+            let table = catalogue.table(&this.table);
+            Ok((sql, table.is_none_or(|table| table.runs_code(V::WRITES))))
+        })
+        .await?;
         let statement = Statement {
             sql,
             step: self.step(),
@@ -238,7 +243,7 @@ impl<V: Verb + Sync> TenantQuery<'_, V> {
             } else {
                 Mode::ReadOnly
             },
-            residue: false,
+            residue,
         };
         statement.run(&mut self.on).await
     }

@@ -31,6 +31,9 @@ pub(crate) struct Table {
     /// Schema and name, quoted.
     pub(crate) sql: String,
     pub(crate) kind: TableKind,
+    /// Whether a read runs code of the host's, which can leave something on the session; whether a write does.
+    reads_run_code: bool,
+    writes_run_code: bool,
     /// Every column but `client_id`, quoted and joined by commas.
     pub(crate) visible_columns: String,
     /// Each column but `client_id` by name, with its quoted spelling.
@@ -38,6 +41,15 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// Whether a statement runs code of the host's.
+    pub(crate) fn runs_code(&self, writes: bool) -> bool {
+        if writes {
+            self.writes_run_code
+        } else {
+            self.reads_run_code
+        }
+    }
+
     /// The quoted spelling of a column; never `client_id`.
     pub(crate) fn column(&self, name: &str) -> Option<&str> {
         self.columns.get(name).map(String::as_str)
@@ -169,6 +181,8 @@ impl Catalogue {
 
 #[derive(sqlx::FromRow)]
 struct TableRow {
+    read_runs_code: bool,
+    write_runs_code: bool,
     qualified: String,
     name: String,
     sql: String,
@@ -189,6 +203,8 @@ impl From<TableRow> for Table {
             .collect();
         Self {
             sql: row.sql,
+            reads_run_code: row.read_runs_code,
+            writes_run_code: row.read_runs_code || row.write_runs_code,
             kind: match (row.shared, has_client) {
                 (true, _) => TableKind::Shared,
                 (false, true) => TableKind::Tenant,
@@ -262,8 +278,35 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// Partitions are left out: they are named through their parents.
+///
+/// Code of the host's runs in a statement on a table by its views, policies, triggers, defaults, checks and indexes,
+/// and by the triggers of whatever a write cascades into: those count for every table.
 const TABLES: &str = "
-select n.nspname || '.' || c.relname as qualified,
+with host_functions as (
+    select p.oid from pg_proc p
+    where p.oid >= 16384 and p.pronamespace is distinct from to_regnamespace('tenantry')
+      and not exists (select from pg_depend d
+                      where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
+), in_expressions as (
+    select d.classid, d.objid from pg_depend d join host_functions f on f.oid = d.refobjid
+    where d.refclassid = 'pg_proc'::regclass
+), in_policies as (
+    select p.polrelid as relation from in_expressions e join pg_policy p on p.oid = e.objid
+    where e.classid = 'pg_policy'::regclass
+), in_rows as (
+    select a.adrelid as relation from in_expressions e join pg_attrdef a on a.oid = e.objid
+    where e.classid = 'pg_attrdef'::regclass
+    union all
+    select k.conrelid from in_expressions e join pg_constraint k on k.oid = e.objid
+    where e.classid = 'pg_constraint'::regclass
+    union all
+    select i.indrelid from in_expressions e join pg_index i on i.indexrelid = e.objid
+    where e.classid = 'pg_class'::regclass
+)
+select c.relkind in ('v', 'm', 'f') or c.oid in (select relation from in_policies) as read_runs_code,
+       exists (select from pg_trigger t where not t.tgisinternal)
+           or c.oid in (select relation from in_rows) as write_runs_code,
+       n.nspname || '.' || c.relname as qualified,
        c.relname::text as name,
        format('%I.%I', n.nspname, c.relname) as sql,
        pg_table_is_visible(c.oid) as visible,
@@ -314,6 +357,8 @@ impl Catalogue {
     /// Adds a table of the schema public, as the database would tell of it.
     pub(crate) fn add_table<S: AsRef<str>>(&mut self, name: &str, shared: bool, columns: &[S]) {
         let row = TableRow {
+            read_runs_code: false,
+            write_runs_code: false,
             qualified: format!("public.{name}"),
             name: name.to_owned(),
             sql: format!("public.{}", quote_ident(name)),

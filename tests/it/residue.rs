@@ -167,6 +167,13 @@ impl Pair {
         })
     }
 
+    /// Another manager of one connection, which sees the database as it is now.
+    async fn reopened(&self) -> Result<ClientConnectionManager, Box<dyn std::error::Error>> {
+        let one = ConnectionOptions::default().max_connections(1);
+        let options = self.fixture.manager_options().pool_connections(one);
+        Ok(ClientConnectionManager::connect(options).await?)
+    }
+
     /// The first client runs the statement in a transaction that ends like this.
     async fn leave(&self, sql: &str, end: End) -> Outcome {
         let mut tx = self.first.begin().await?;
@@ -343,4 +350,47 @@ async fn a_prepared_statement_that_was_replaced_is_never_run_for_the_next_client
         assert_eq!(insert(&format!("after-{number}")).await?, 1, "{end:?}");
     }
     pair.close().await
+}
+
+#[tokio::test]
+async fn what_a_trigger_a_default_or_a_view_leaves_is_gone_with_its_statement() -> Outcome {
+    const LEAVE: &str = "create function leave_a_note() returns text language sql volatile
+        return set_config('app.note', 'hers', false)";
+    for (code, writes) in [
+        (
+            "create function note() returns trigger language plpgsql as $$
+             begin perform leave_a_note(); return new; end $$;
+             create trigger note before insert on agents for each row execute function note()",
+            true,
+        ),
+        ("alter table agents alter column description set default leave_a_note()", true),
+        ("alter table agents add constraint noted check (leave_a_note() <> '')", true),
+        (
+            "create view noted with (security_invoker) as select client_id, slug, leave_a_note() as note from agents;
+             grant select on noted to tenantry_fixture_app",
+            false,
+        ),
+    ] {
+        let mut pair = Pair::new().await?;
+        // A table that nothing writes to yet has the code as well: the manager opens the database after this.
+        for sql in [LEAVE, "grant execute on function leave_a_note() to tenantry_fixture_app", code] {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut pair.admin).await?;
+        }
+        let manager = pair.reopened().await?;
+        let (first, second) = (
+            manager.tenant(pair.first.client().id).await?,
+            manager.tenant(pair.second.client().id).await?,
+        );
+        if writes {
+            let insert = first.insert("agents").set("slug", "noted").set("name", "x");
+            insert.execute().await?;
+        } else {
+            first.query("noted").columns(["note"]).fetch_all::<(String,)>().await?;
+        }
+        let found = ask_alone(&second, "select coalesce(current_setting('app.note', true), '')").await?;
+        assert_eq!(found, Reply::one(""), "{code}");
+        manager.close().await;
+        pair.close().await?;
+    }
+    Ok(())
 }
