@@ -179,6 +179,7 @@ impl Catalogue {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "a row of a catalogue")]
 #[derive(sqlx::FromRow)]
 struct TableRow {
     read_runs_code: bool,
