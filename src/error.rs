@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 pub use self::kind::ErrorKind;
 pub(crate) use self::sqlstate::{
-    is_connection_failure, is_lost_scope, is_lost_statement, is_of_kernel, was_never_sent,
+    is_connection_failure, is_lost_scope, is_lost_statement, is_of_kernel, is_of_types, was_never_sent,
 };
 use crate::client::{ClientId, ClientRef, ClientStatus};
 use crate::secret::SecretError;
@@ -200,6 +200,41 @@ pub enum Error {
         /// What the encoder said.
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A value was held against a column of another type, or given to one.
+    #[error("client {client}: {table}.{column} is {expected}, and was given a value of type {given}")]
+    TypeMismatch {
+        /// The client whose query it was.
+        client: ClientId,
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The type of the column.
+        expected: String,
+        /// The type that the value is encoded as.
+        given: String,
+        /// What the database said.
+        #[source]
+        source: Arc<sqlx::Error>,
+    },
+    /// No row had the version that a write expected: another changed it since it was read, or it is gone.
+    #[error("client {client}: the row of {table} was changed meanwhile, or is gone")]
+    Stale {
+        /// The client whose row it was.
+        client: ClientId,
+        /// The table.
+        table: String,
+    },
+    /// A cursor that does not belong to the query.
+    #[error("client {client}: the cursor is not one of {table} in this order: {reason}")]
+    InvalidCursor {
+        /// The client whose query it was.
+        client: ClientId,
+        /// The table.
+        table: String,
+        /// What is wrong with it.
+        reason: &'static str,
     },
     /// A fetch of exactly one row found none.
     #[error("client {client}: no row of {what}")]

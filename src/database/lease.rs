@@ -17,7 +17,7 @@ use super::connections::{Connections, Repair};
 use super::session::{Answered, End, Scope, Session};
 use super::ticket::TicketMint;
 use super::transaction::TransactionOptions;
-use crate::client::ClientStatus;
+use crate::client::{ClientId, ClientStatus};
 use crate::error::{self, Error, Result};
 
 /// Whether a statement may write.
@@ -139,6 +139,11 @@ impl Lease {
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
         self.state = State::Unknown;
         Ok(&mut self.session()?.conn)
+    }
+
+    /// The client that it is bound to.
+    pub(crate) fn client(&self) -> ClientId {
+        self.scope.client
     }
 
     /// Whether the connection served before.

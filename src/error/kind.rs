@@ -36,11 +36,14 @@ impl Error {
             | Self::StatementRefused { .. }
             | Self::ForeignClient { .. }
             | Self::Encode { .. }
+            | Self::TypeMismatch { .. }
+            | Self::InvalidCursor { .. }
             | Self::Closed => ErrorKind::Usage,
             Self::CommitUnknown { .. } => ErrorKind::Ambiguous,
-            Self::RowNotFound { .. } | Self::Refused { .. } | Self::ScopeRefused { .. } => {
-                ErrorKind::Database
-            }
+            Self::RowNotFound { .. }
+            | Self::Stale { .. }
+            | Self::Refused { .. }
+            | Self::ScopeRefused { .. } => ErrorKind::Database,
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
             Self::NoPoolWithRoom { .. }
             | Self::MissingCredential { .. }

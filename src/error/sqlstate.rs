@@ -18,6 +18,7 @@ impl Error {
         match self {
             Self::Statement { source, .. }
             | Self::Platform { source, .. }
+            | Self::TypeMismatch { source, .. }
             | Self::CommitUnknown { source, .. }
             | Self::Unreachable { source, .. } => source.as_database_error(),
             _ => None,
@@ -121,6 +122,13 @@ pub(crate) fn is_lost_statement(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
     code.as_deref() == Some("26000")
+}
+
+/// Whether the database says that types do not go together: no such operator or function, a column of another type,
+/// no such conversion, or a type that it cannot tell.
+pub(crate) fn is_of_types(error: &Error) -> bool {
+    let code = error.sqlstate();
+    code.is_some_and(|code| matches!(&*code, "42883" | "42804" | "42846" | "42P18"))
 }
 
 /// Whether the socket refused the bytes: the server has not seen the end of the message, and so did nothing.

@@ -1,19 +1,51 @@
 //! Questions to a client's data: a builder that scopes itself, and calls of functions by name.
 
-mod arguments;
+mod array;
 mod bind;
-mod filter;
+mod compare;
+mod condition;
+mod copy;
+mod delete;
+mod expr;
+mod fetch;
+mod filters;
+mod fragment;
+mod insert;
+mod join;
+mod lock;
 mod order;
-mod render;
+mod page;
+mod pattern;
+mod record;
+mod relations;
 mod rpc;
 mod run;
+mod select;
+mod send;
+mod source;
 mod tenant_query;
 #[cfg(test)]
 mod tests;
+mod text_search;
+mod update;
 mod verb;
+mod writer;
 
 pub use self::bind::Bind;
+pub use self::compare::Compare;
+pub use self::delete::Delete;
+pub use self::expr::Expr;
+pub use self::fetch::Scalar;
+pub use self::fragment::Fragment;
+pub use self::insert::{Insert, RowValues};
+pub use self::join::Join;
+pub use self::lock::{LockWait, RowLock};
 pub use self::order::Order;
+pub use self::page::{Cursor, Page};
+pub use self::pattern::Pattern;
 pub use self::rpc::Rpc;
+pub use self::select::Select;
 pub use self::tenant_query::TenantQuery;
-pub use self::verb::{Delete, Filtered, Insert, RowValues, Select, Update, Writes};
+pub use self::text_search::TextSearch;
+pub use self::update::Update;
+pub use self::verb::{Filtered, Group, Writes};

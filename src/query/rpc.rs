@@ -1,13 +1,15 @@
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use sqlx::FromRow;
 use sqlx::postgres::{PgQueryResult, PgRow};
 use tracing::Instrument;
 
-use super::arguments::Arguments;
-use super::bind::Bind;
-use super::run::{Answer, On, Statement, decode, rendered};
+use super::bind::{Bind, BoxedValue};
+use super::fetch::Scalar;
+use super::run::{Answer, On, Statement, Step, decode, rendered};
+use super::source::Source;
+use super::writer::{Spelt, Writer};
 use crate::database::Mode;
 use crate::error::{Error, Result};
 use crate::schema::{CLIENT_PARAMETER, Catalogue, Function, nearest_name};
@@ -34,9 +36,9 @@ use crate::tenant::{TenantDb, TenantTx};
 #[must_use = "a call does nothing until it is fetched or executed"]
 pub struct Rpc<'t> {
     on: On<'t>,
-    function: Cow<'t, str>,
-    given: Vec<(Cow<'t, str>, usize)>,
-    pub(super) arguments: Arguments,
+    /// The function stands where a table would.
+    pub(super) source: Source<'t>,
+    given: Vec<(Cow<'t, str>, BoxedValue<'t>)>,
 }
 
 impl TenantDb {
@@ -55,23 +57,21 @@ impl TenantTx {
 
 impl<'t> Rpc<'t> {
     fn new(on: On<'t>, function: Cow<'t, str>) -> Self {
-        let arguments = Arguments::new(on.db().id());
+        let source = Source::new(on.db().id(), function);
         Self {
             on,
-            function,
+            source,
             given: Vec::new(),
-            arguments,
         }
     }
 
     /// Gives a parameter its value. Those left out take their defaults.
-    pub fn arg(mut self, parameter: impl Into<Cow<'t, str>>, value: impl Bind) -> Self {
+    pub fn arg(mut self, parameter: impl Into<Cow<'t, str>>, value: impl Bind + 't) -> Self {
         let parameter = parameter.into();
         if parameter == CLIENT_PARAMETER {
-            self.arguments.expect_own_client(&self.function, &value);
+            self.source.expect_own_client(&value);
         } else {
-            let at = self.arguments.push(&parameter, value);
-            self.given.push((parameter, at));
+            self.given.push((parameter, Box::new(value)));
         }
         self
     }
@@ -88,8 +88,8 @@ impl<'t> Rpc<'t> {
     /// it until its timeout.
     pub async fn fetch_all<T: for<'r> FromRow<'r, PgRow>>(mut self) -> Result<Vec<T>> {
         let rows: Vec<PgRow> = self.send().await?;
-        let (client, step) = (self.arguments.client(), self.step());
-        rows.iter().map(|row| decode(client, &step, row)).collect()
+        let (client, step) = (self.source.client, self.step());
+        rows.iter().map(|row| decode(client, step, row)).collect()
     }
 
     /// The first row of the result, if there is one.
@@ -102,7 +102,7 @@ impl<'t> Rpc<'t> {
     pub async fn fetch_optional<T: for<'r> FromRow<'r, PgRow>>(mut self) -> Result<Option<T>> {
         let row: Option<PgRow> = self.send().await?;
         row.as_ref()
-            .map(|row| decode(self.arguments.client(), &self.step(), row))
+            .map(|row| decode(self.source.client, self.step(), row))
             .transpose()
     }
 
@@ -114,10 +114,21 @@ impl<'t> Rpc<'t> {
     /// # Cancel safety
     /// As [`fetch_all`](Self::fetch_all).
     pub async fn fetch_one<T: for<'r> FromRow<'r, PgRow>>(self) -> Result<T> {
-        let (client, what) = (self.arguments.client(), self.function.clone().into_owned());
+        let (client, what) = (self.source.client, self.source.table.clone().into_owned());
         self.fetch_optional()
             .await?
             .ok_or(Error::RowNotFound { client, what })
+    }
+
+    /// What a scalar function answers: the first column of the first row.
+    ///
+    /// # Errors
+    /// As [`fetch_one`](Self::fetch_one).
+    ///
+    /// # Cancel safety
+    /// As [`fetch_all`](Self::fetch_all).
+    pub async fn fetch_scalar<T: Scalar>(self) -> Result<T> {
+        self.fetch_one().await.map(|(value,)| value)
     }
 
     /// Calls, and drops the result.
@@ -133,8 +144,8 @@ impl<'t> Rpc<'t> {
 
     /// Calls, and again where its client is now if it had moved.
     async fn send<A: Answer>(&mut self) -> Result<A> {
-        self.arguments.take_error()?;
-        let span = telemetry::statement(self.arguments.client(), "call", &self.function);
+        self.source.take_error()?;
+        let span = telemetry::statement(self.source.client, "call", &self.source.table);
         let sending = async {
             let sent = self.send_here().await;
             if self.on.follow(&sent).await? {
@@ -148,11 +159,11 @@ impl<'t> Rpc<'t> {
     async fn send_here<A: Answer>(&mut self) -> Result<A> {
         let scoped = self.on.db().is_scoped();
         let this = &*self;
-        let (sql, mode) = rendered(&this.on, |catalogue| this.render(catalogue, scoped)).await?;
+        let (spelt, mode) = rendered(&this.on, |catalogue| this.spell(catalogue, scoped)).await?;
         let statement = Statement {
-            sql,
-            step: self.step(),
-            arguments: self.arguments.bound(),
+            sql: spelt.sql,
+            arguments: spelt.arguments,
+            step: Step("call", &self.source.table),
             mode,
             residue: true,
         };
@@ -160,66 +171,71 @@ impl<'t> Rpc<'t> {
     }
 
     /// The call on this database, and whether it may write.
-    pub(super) fn render(&self, catalogue: &Catalogue, scoped: bool) -> Result<(String, Mode)> {
+    pub(super) fn spell(&self, catalogue: &Catalogue, scoped: bool) -> Result<(Spelt, Mode)> {
         let function = self.chosen(catalogue)?;
+        let mut writer = Writer::new(self.source.client, catalogue, scoped);
         if scoped && function.security_definer {
-            let client = self.arguments.client();
-            let reason = "it runs with its owner's rights, past row-level security";
-            return Err(Error::StatementRefused {
-                client,
-                what: self.step(),
-                reason,
-            });
+            return writer.refuse(
+                self.step(),
+                "it runs with its owner's rights, past row-level security",
+            );
         }
-        let mut sql = if function.is_procedure {
-            format!("call {}(", function.sql)
+        if function.is_procedure {
+            writer.push("call ");
         } else {
-            format!("select {} from {}(", function.visible_columns, function.sql)
-        };
+            writer.push("select ");
+            writer.push(&function.visible_columns);
+            writer.push(" from ");
+        }
+        writer.push(&function.sql);
+        writer.push("(");
         let mut joint = "";
         if function.takes_client() {
-            sql.push_str("p_client_id => $1");
+            writer.push("p_client_id => ");
+            writer.own_client()?;
             joint = ", ";
         }
-        for (name, at) in &self.given {
+        for (name, value) in &self.given {
             let Some(parameter) = function.parameter(name) else {
                 continue;
             };
-            // Writing to a String cannot fail.
-            let _ = write!(sql, "{joint}{parameter} => ${at}");
+            writer.push(joint);
+            writer.push(parameter);
+            writer.push(" => ");
+            writer.value(&**value, name)?;
             joint = ", ";
         }
-        sql.push(')');
-        Ok((
-            sql,
-            if function.writes {
-                Mode::ReadWrite
-            } else {
-                Mode::ReadOnly
-            },
-        ))
+        writer.push(")");
+        let mode = if function.writes {
+            Mode::ReadWrite
+        } else {
+            Mode::ReadOnly
+        };
+        Ok((writer.finish()?, mode))
     }
 
     /// The one function of that name that takes what was given.
     fn chosen<'c>(&self, catalogue: &'c Catalogue) -> Result<&'c Function> {
-        let named = catalogue.functions(&self.function);
+        let named = catalogue.functions(&self.source.table);
         let mut fitting = named.iter().filter(|function| self.fits(function));
-        let client = self.arguments.client();
+        let client = self.source.client;
         match (fitting.next(), fitting.next()) {
             (Some(function), None) => Ok(function),
             (Some(_), Some(_)) => Err(Error::StatementRefused {
                 client,
-                what: self.step(),
+                what: self.step().into(),
                 reason: "several functions of that name take these arguments",
             }),
             (None, _) => {
                 let given: Vec<&str> = self.given.iter().map(|(name, _)| name.as_ref()).collect();
                 Err(Error::UnknownFunction {
                     client,
-                    function: format!("{}({})", self.function, given.join(", ")),
+                    function: format!("{}({})", self.source.table, given.join(", ")),
                     nearest_name: match named.first() {
-                        Some(function) => Some(format!("{}({})", self.function, function.parameter_names())),
-                        None => nearest_name(&self.function, catalogue.function_names()),
+                        Some(function) => {
+                            Some(format!("{}({})", self.source.table, function.parameter_names()))
+                        }
+                        None => nearest_name(&self.source.table, catalogue.function_names()),
                     },
                 })
             }
@@ -235,16 +251,16 @@ impl<'t> Rpc<'t> {
             && function.required_parameters().all(given)
     }
 
-    fn step(&self) -> String {
-        format!("call {}", self.function)
+    fn step(&self) -> Step<'_> {
+        Step("call", &self.source.table)
     }
 }
 
 impl fmt::Debug for Rpc<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rpc")
-            .field("client", &self.arguments.client())
-            .field("function", &self.function)
+            .field("client", &self.source.client)
+            .field("function", &self.source.table)
             .finish_non_exhaustive()
     }
 }

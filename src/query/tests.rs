@@ -18,6 +18,8 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
 
 use super::TenantQuery;
+use super::send::spell;
+use super::verb::Shape;
 use super::verb::sealed::Verb;
 use crate::client::{ClientId, ClientRecord, ClientStatus, Placement};
 use crate::database::{Database, DedicatedPools};
@@ -45,12 +47,21 @@ struct Spelt {
     bound: usize,
 }
 
-/// As the terminal verbs do: the first error of the calls, else the SQL. With `rows`, the verb returns rows.
+/// As the terminal verbs do: the first error of the calls, else the SQL. With `rows`, the verb returns rows;
+/// without, a read counts them.
 fn spelt<V: Verb>(mut query: TenantQuery<'_, V>, catalogue: &Catalogue, on: On, rows: bool) -> Result<Spelt> {
-    query.arguments.take_error()?;
-    let sql = query.render(catalogue, on == On::Pool, rows)?;
-    let bound = query.arguments.bound().len();
-    Ok(Spelt { sql, bound })
+    query.source.take_error()?;
+    let shape = match (rows, V::WRITES) {
+        (true, _) => Shape::Rows,
+        (false, true) => Shape::Done,
+        (false, false) => Shape::Count,
+    };
+    let spelt = spell(&query.source, &query.verb, catalogue, on == On::Pool, shape)?;
+    let bound = spelt.arguments.len();
+    Ok(Spelt {
+        sql: spelt.sql,
+        bound,
+    })
 }
 
 /// A handle that is never asked for its database: the tests say what it is.

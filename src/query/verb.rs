@@ -1,50 +1,25 @@
 use std::borrow::Cow;
 
-use super::arguments::Arguments;
-use super::bind::Bind;
-use super::order::Order;
-use crate::schema::CLIENT_COLUMN;
+use super::source::Source;
+use super::writer::Writer;
+use crate::error::Result;
 
-/// A [`TenantQuery`](super::TenantQuery) that reads rows.
-#[derive(Debug, Default)]
-pub struct Select<'t> {
-    pub(super) columns: Vec<Cow<'t, str>>,
-    pub(super) order: Vec<(Cow<'t, str>, Order)>,
-    pub(super) limit: Option<usize>,
-    pub(super) offset: Option<usize>,
-}
-
-/// A [`TenantQuery`](super::TenantQuery) that adds rows.
-#[derive(Debug, Default)]
-pub struct Insert<'t> {
-    /// The columns of every row.
-    pub(super) columns: Vec<Cow<'t, str>>,
-    /// A row's places of bound values, in the order of the columns.
-    pub(super) rows: Vec<Vec<usize>>,
-    pub(super) returning: Vec<Cow<'t, str>>,
-}
-
-/// A [`TenantQuery`](super::TenantQuery) that changes rows.
-#[derive(Debug, Default)]
-pub struct Update<'t> {
-    pub(super) assignments: Vec<(Cow<'t, str>, usize)>,
-    pub(super) all: bool,
-    pub(super) returning: Vec<Cow<'t, str>>,
-}
-
-/// A [`TenantQuery`](super::TenantQuery) that removes rows.
-#[derive(Debug, Default)]
-pub struct Delete<'t> {
-    pub(super) all: bool,
-    pub(super) returning: Vec<Cow<'t, str>>,
+/// What a statement is to answer with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(unnameable_types, reason = "a parameter of the sealed trait")]
+pub enum Shape {
+    /// Its rows; of a write, what it returns.
+    Rows,
+    /// How many rows a write met.
+    Done,
+    /// The number of rows that there are.
+    Count,
+    /// Whether there are any.
+    Exists,
 }
 
 /// Verbs that take conditions.
 pub trait Filtered: sealed::Verb {}
-
-impl Filtered for Select<'_> {}
-impl Filtered for Update<'_> {}
-impl Filtered for Delete<'_> {}
 
 /// Verbs that write and can return what they wrote.
 pub trait Writes<'t>: sealed::Verb {
@@ -52,54 +27,31 @@ pub trait Writes<'t>: sealed::Verb {
     fn returning_mut(&mut self) -> &mut Vec<Cow<'t, str>>;
 }
 
-impl<'t> Writes<'t> for Insert<'t> {
-    fn returning_mut(&mut self) -> &mut Vec<Cow<'t, str>> {
-        &mut self.returning
-    }
-}
+/// Conditions by themselves, which are joined by [`any_of`](super::TenantQuery::any_of) and its kin.
+#[derive(Debug, Default)]
+pub struct Group;
 
-impl<'t> Writes<'t> for Update<'t> {
-    fn returning_mut(&mut self) -> &mut Vec<Cow<'t, str>> {
-        &mut self.returning
-    }
-}
+impl Filtered for Group {}
 
-impl<'t> Writes<'t> for Delete<'t> {
-    fn returning_mut(&mut self) -> &mut Vec<Cow<'t, str>> {
-        &mut self.returning
-    }
-}
+impl sealed::Verb for Group {
+    const NAME: &'static str = "conditions on";
+    const WRITES: bool = false;
 
-/// The values of one row to insert.
-#[derive(Debug)]
-pub struct RowValues<'a, 't> {
-    pub(super) table: &'a str,
-    pub(super) arguments: &'a mut Arguments,
-    pub(super) values: Vec<(Cow<'t, str>, usize)>,
-}
-
-impl<'t> RowValues<'_, 't> {
-    /// Gives a column its value. Columns left out take their defaults; `client_id` is the client's own and
-    /// need not be given.
-    pub fn set(&mut self, column: impl Into<Cow<'t, str>>, value: impl Bind) -> &mut Self {
-        let column = column.into();
-        if column == CLIENT_COLUMN {
-            self.arguments.expect_own_client(self.table, &value);
-        } else {
-            let at = self.arguments.push(&column, value);
-            self.values.push((column, at));
-        }
-        self
+    fn write(&self, source: &Source<'_>, writer: &mut Writer<'_>, _shape: Shape) -> Result<()> {
+        writer.refuse(format!("conditions on {}", source.table), "they are no statement")
     }
 }
 
 pub(super) mod sealed {
+    use super::Shape;
     use crate::error::Result;
-    use crate::query::render::Rendering;
+    use crate::query::copy::Copy;
+    use crate::query::source::Source;
+    use crate::query::writer::Writer;
 
     /// How a verb is spelt in SQL.
     #[expect(unnameable_types, reason = "sealed")]
-    pub trait Verb: Send {
+    pub trait Verb: Send + Sync {
         /// The verb as a person would say it.
         const NAME: &'static str;
 
@@ -107,6 +59,33 @@ pub(super) mod sealed {
         const WRITES: bool;
 
         #[doc(hidden)]
-        fn render(&self, rendering: &mut Rendering<'_>, rows: bool) -> Result<()>;
+        fn write(&self, source: &Source<'_>, writer: &mut Writer<'_>, shape: Shape) -> Result<()>;
+
+        /// Why it may not be sent by itself, outside a transaction of the caller's.
+        #[doc(hidden)]
+        fn needs_transaction(&self) -> Option<&'static str> {
+            None
+        }
+
+        /// Takes off what is too much for one statement.
+        #[doc(hidden)]
+        fn split(&mut self) -> Option<Self>
+        where
+            Self: Sized,
+        {
+            None
+        }
+
+        /// As a COPY, where that does the same and is faster.
+        #[doc(hidden)]
+        fn copy(&self, _source: &Source<'_>, _writer: &Writer<'_>) -> Result<Option<Copy>> {
+            Ok(None)
+        }
+
+        /// Whether it is an error to meet no row.
+        #[doc(hidden)]
+        fn expects_version(&self) -> bool {
+            false
+        }
     }
 }

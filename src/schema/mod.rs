@@ -6,7 +6,7 @@ mod safety;
 mod types;
 
 pub(crate) use self::catalogue::{
-    CLIENT_COLUMN, CLIENT_PARAMETER, Catalogue, Function, Table, TableKind, nearest_name,
+    CLIENT_COLUMN, CLIENT_PARAMETER, Catalogue, Column, ForeignKey, Function, Table, TableKind, nearest_name,
 };
 pub use self::install::{Installed, apply_to_dedicated, apply_to_pool};
 pub(crate) use self::install::{

@@ -82,16 +82,23 @@ async fn the_sql_of_a_query_is_told_without_its_values() -> Outcome {
     let manager = fixture.manager().await?;
     let acme = manager.tenant(fixture.shared_client("acme").await?.id).await?;
     let vast = manager.tenant(fixture.dedicated_client("vast").await?.id).await?;
-    for (db, scoped) in [(&acme, "client_id = $1 and "), (&vast, "")] {
+    for (db, read, written) in [
+        (
+            &acme,
+            "client_id = $1 and slug = $2",
+            "client_id = $2 and slug = $3",
+        ),
+        (&vast, "slug = $1", "slug = $2"),
+    ] {
         let query = db.query("agents").columns(["name"]).eq("slug", "guide");
         assert_eq!(
             query.to_sql().await?,
-            format!("select name from public.agents where {scoped}slug = $2")
+            format!("select name from public.agents where {read}")
         );
         let update = db.update("agents").set("name", "secret").eq("slug", "guide");
         assert_eq!(
             update.to_sql().await?,
-            format!("update public.agents set name = $2 where {scoped}slug = $3")
+            format!("update public.agents set name = $1 where {written}")
         );
         assert_eq!(update.execute().await?, 0);
         let error = db.query("agents").columns(["nam"]).to_sql().await.unwrap_err();

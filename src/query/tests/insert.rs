@@ -42,12 +42,13 @@ proptest! {
         let on = if pool { On::Pool } else { On::Dedicated };
         let catalogue = catalogue_of(&table, &columns);
         let spelling = catalogue.table(&table).unwrap();
-        // For which column each value was bound, from $2. Every row gives its columns in another order.
+        // For which column each value was bound, after the client. Every row gives its columns in another order.
         let mut bound: Vec<&str> = Vec::new();
         let mut query = db().insert(table.as_str());
         let turned = |row: usize| columns.iter().cycle().skip(row % columns.len()).take(columns.len());
-        for row in 0..count {
-            bound.extend(turned(row).map(String::as_str));
+        for _ in 0..count {
+            // The first row says the order that all are spelt in.
+            bound.extend(turned(0).map(String::as_str));
         }
         let first = usize::from(with_set);
         if with_set {
@@ -70,11 +71,11 @@ proptest! {
         let tokens = tokens(&spelt.sql);
         let scope = usize::from(pool);
 
-        prop_assert_eq!(spelt.bound, 1 + count * columns.len());
+        prop_assert_eq!(spelt.bound, scope + count * columns.len());
         let lists = lists(&tokens);
         prop_assert_eq!(lists.len(), 1 + count, "{}", spelt.sql);
         let head: Vec<Token> = lists[0].iter().copied().cloned().collect();
-        let mut expected: Vec<Token> = columns.iter().map(|column| name(spelling.column(column).unwrap())).collect();
+        let mut expected: Vec<Token> = columns.iter().map(|column| name(&spelling.column(column).unwrap().sql)).collect();
         if pool {
             expected.insert(0, name("client_id"));
         }
@@ -84,22 +85,22 @@ proptest! {
             for (token, column) in row.iter().zip(&head) {
                 let Token::Place(place) = token else { panic!("{token:?} in {}", spelt.sql) };
                 let meant = match place {
-                    1 => name("client_id"),
-                    place => name(spelling.column(bound[place - 2]).unwrap()),
+                    1 if pool => name("client_id"),
+                    place => name(&spelling.column(bound[place - 1 - scope]).unwrap().sql),
                 };
                 prop_assert_eq!(&meant, column, "{}", spelt.sql);
             }
         }
-        let mut named: Vec<usize> = places(&tokens).into_iter().filter(|place| *place > 1).collect();
+        let mut named: Vec<usize> = places(&tokens).into_iter().filter(|place| *place > scope).collect();
         named.sort_unstable();
-        prop_assert_eq!(named, (2..=spelt.bound).collect::<Vec<_>>(), "{}", spelt.sql);
-        prop_assert_eq!(places(&tokens).into_iter().filter(|place| *place == 1).count(), scope * count);
+        prop_assert_eq!(named, (scope + 1..=spelt.bound).collect::<Vec<_>>(), "{}", spelt.sql);
+        prop_assert_eq!(places(&tokens).into_iter().filter(|place| *place <= scope).count(), scope * count);
         let client_columns = tokens.iter().filter(|token| **token == name("client_id")).count();
         prop_assert_eq!(client_columns, scope, "{}", spelt.sql);
         let own_name = spelling.sql.strip_prefix("public.").unwrap();
         for identifier in identifiers(&tokens) {
             prop_assert!(
-                identifier == own_name || columns.iter().any(|column| spelling.column(column) == Some(identifier)),
+                identifier == own_name || columns.iter().any(|column| spelling.column(column).is_some_and(|column| column.sql == identifier)),
                 "{} in {}", identifier, spelt.sql
             );
         }

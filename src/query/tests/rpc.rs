@@ -13,8 +13,9 @@ use crate::schema::{CLIENT_PARAMETER, Catalogue};
 
 /// As the terminal verbs do.
 fn spelt(mut call: Rpc<'_>, catalogue: &Catalogue, on: On) -> Result<(String, Mode)> {
-    call.arguments.take_error()?;
-    call.render(catalogue, on == On::Pool)
+    call.source.take_error()?;
+    let (spelt, mode) = call.spell(catalogue, on == On::Pool)?;
+    Ok((spelt.sql, mode))
 }
 
 /// A catalogue of the functions f, each by its parameters and how many of the last have defaults.
@@ -56,14 +57,14 @@ proptest! {
         let (sql, mode) = spelt(call, &catalogue, on).unwrap();
         let tokens = tokens(&sql);
         prop_assert_eq!(mode, Mode::ReadOnly);
-        let first = if takes_client { 1 } else { 2 };
-        prop_assert_eq!(places(&tokens), (first..given.len() + 2).collect::<Vec<_>>(), "{}", sql);
+        let client = usize::from(takes_client);
+        prop_assert_eq!(places(&tokens), (1..=given.len() + client).collect::<Vec<_>>(), "{}", sql);
         for (at, token) in tokens.iter().enumerate() {
             let Token::Place(place) = token else { continue };
             let parameter = match place {
-                1 => name(CLIENT_PARAMETER),
-                place if given[place - 2].contains('"') => name("\"Odd \"\"one\"\"\""),
-                place => name(given[place - 2]),
+                1 if takes_client => name(CLIENT_PARAMETER),
+                place if given[place - 1 - client].contains('"') => name("\"Odd \"\"one\"\"\""),
+                place => name(given[place - 1 - client]),
             };
             prop_assert_eq!(&tokens[at - 3..at], &[parameter, Token::Mark('='), Token::Mark('>')], "{}", sql);
         }
@@ -149,7 +150,7 @@ fn a_procedure_is_called_and_what_may_write_is_not_read_only() {
         function.writes = true;
     });
     let called = spelt(db().rpc("tidy").arg("a", 1), &catalogue, On::Pool).unwrap();
-    assert_eq!(called, ("call public.tidy(a => $2)".to_owned(), Mode::ReadWrite));
+    assert_eq!(called, ("call public.tidy(a => $1)".to_owned(), Mode::ReadWrite));
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn a_function_with_its_owners_rights_is_refused_on_a_pool_alone() {
     );
     assert_eq!(
         spelt(call(), &catalogue, On::Dedicated).unwrap().0,
-        "select * from public.f(a => $2)"
+        "select * from public.f(a => $1)"
     );
 }
 
@@ -179,7 +180,7 @@ fn a_call_that_fits_several_overloads_is_refused() {
     let call = db().rpc("f").arg("a", 1).arg("b", 2);
     assert_eq!(
         on_pool(call, &catalogue),
-        "select * from public.f(a => $2, b => $3)"
+        "select * from public.f(a => $1, b => $2)"
     );
 }
 

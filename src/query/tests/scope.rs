@@ -99,7 +99,7 @@ fn check(spelt: &Spelt, on: On, catalogue: &Catalogue, table: &str, bound: &[&st
     let tokens = tokens(sql);
 
     let conditions = conditions(&tokens);
-    let own = [name("client_id"), Token::Mark('='), Token::Place(1)];
+    let own = [name("client_id"), Token::Mark('=')];
     let asked = calls
         .iter()
         .filter(|call| !matches!(call, Call::OwnClient))
@@ -107,7 +107,10 @@ fn check(spelt: &Spelt, on: On, catalogue: &Catalogue, table: &str, bound: &[&st
     let scope = usize::from(on == On::Pool);
     assert_eq!(conditions.len(), asked + scope, "{sql}");
     assert_eq!(
-        conditions.iter().filter(|condition| **condition == own).count(),
+        conditions
+            .iter()
+            .filter(|condition| condition[..2] == own && condition.len() == 3)
+            .count(),
         scope,
         "{sql}"
     );
@@ -118,18 +121,24 @@ fn check(spelt: &Spelt, on: On, catalogue: &Catalogue, table: &str, bound: &[&st
     );
 
     // Every value is named once, the client's where the scope is spelt; each beside its own column.
-    assert_eq!(*values, bound.len() + 1, "{sql}");
+    assert_eq!(*values, bound.len() + scope, "{sql}");
     let mut named = places(&tokens);
     named.sort_unstable();
-    assert_eq!(named, (2 - scope..=*values).collect::<Vec<_>>(), "{sql}");
+    assert_eq!(named, (1..=*values).collect::<Vec<_>>(), "{sql}");
+    // An update gives columns their values before it says whose.
+    let own = tokens.windows(3).find(|three| three[..2] == own[..2]);
+    let client = own.map(|three| places(three)[0]);
     for (at, token) in tokens.iter().enumerate() {
-        if let Token::Place(place @ 2..) = token {
-            let column = bound[place - 2];
+        if let Token::Place(place) = token
+            && client != Some(*place)
+        {
+            let before = client.is_some_and(|client| client < *place);
+            let column = bound[place - 1 - usize::from(before)];
             let beside = tokens[..at].iter().rev().find(|token| match token {
                 Token::Name(name) => name != "any",
                 _ => false,
             });
-            let expected = table.column(column).unwrap_or(column);
+            let expected = table.column(column).map_or(column, |column| &column.sql);
             assert_eq!(beside, Some(&name(expected)), "${place} of {sql}");
         }
     }
@@ -138,7 +147,7 @@ fn check(spelt: &Spelt, on: On, catalogue: &Catalogue, table: &str, bound: &[&st
     let own_name = table.sql.strip_prefix("public.").unwrap();
     let columns: Vec<_> = table
         .column_names()
-        .filter_map(|column| table.column(column))
+        .filter_map(|column| Some(table.column(column)?.sql.as_str()))
         .collect();
     for identifier in identifiers(&tokens) {
         assert!(
@@ -170,12 +179,19 @@ proptest! {
                 }
                 // A count names neither.
                 Shape::Limit | Shape::Offset if !rows => query,
-                Shape::Limit => { bound.push("limit"); query.limit(7) }
-                Shape::Offset => { bound.push("offset"); query.offset(7) }
+                Shape::Limit => query.limit(7),
+                Shape::Offset => query.offset(7),
             };
         }
         for call in &calls {
             query = make(query, call, &columns, &mut bound);
+        }
+        // They stand at the end, whenever they were said.
+        for (last, name) in [(Shape::Limit, "limit"), (Shape::Offset, "offset")] {
+            let said = |step: &Shape| std::mem::discriminant(step) == std::mem::discriminant(&last);
+            if rows && shape.iter().any(said) {
+                bound.push(name);
+            }
         }
         check(&spelt(query, &catalogue, on, rows).unwrap(), on, &catalogue, &table, &bound, &calls);
     }
@@ -197,6 +213,7 @@ proptest! {
             .all()
             .returning(shown.iter().map(|column| column.get(&columns)))
             .set("client_id", OWN);
+        let mut asked = Vec::new();
         for turn in [set_first, !set_first] {
             for column in sets.iter().filter(|_| turn) {
                 let column = column.get(&columns);
@@ -204,9 +221,10 @@ proptest! {
                 query = query.set(column, 1);
             }
             for call in calls.iter().filter(|_| !turn) {
-                query = make(query, call, &columns, &mut bound);
+                query = make(query, call, &columns, &mut asked);
             }
         }
+        bound.extend(asked);
         check(&spelt(query, &catalogue, on, rows).unwrap(), on, &catalogue, &table, &bound, &calls);
     }
 

@@ -34,8 +34,8 @@ fn a_read() {
         [
             "select name, id from public.agents where client_id = $1 and slug = $2 and name is not null \
              order by name desc, id limit $3 offset $4",
-            "select name, id from public.agents where slug = $2 and name is not null \
-             order by name desc, id limit $3 offset $4",
+            "select name, id from public.agents where slug = $1 and name is not null \
+             order by name desc, id limit $2 offset $3",
         ]
     );
 }
@@ -73,7 +73,7 @@ fn a_count() {
         ),
         [
             "select count(*) from public.agents where client_id = $1 and slug <> $2",
-            "select count(*) from public.agents where slug <> $2",
+            "select count(*) from public.agents where slug <> $1",
         ]
     );
 }
@@ -87,7 +87,7 @@ fn an_insert_of_one_row() {
         ),
         [
             "insert into public.agents (client_id, slug, name) values ($1, $2, $3)",
-            "insert into public.agents (slug, name) values ($2, $3)",
+            "insert into public.agents (slug, name) values ($1, $2)",
         ]
     );
 }
@@ -109,8 +109,8 @@ fn an_insert_of_several_rows_in_any_order_of_columns() {
             true
         ),
         [
-            "insert into public.agents (client_id, slug, name) values ($1, $2, $3), ($1, $5, $4) returning id",
-            "insert into public.agents (slug, name) values ($2, $3), ($5, $4) returning id",
+            "insert into public.agents (client_id, slug, name) select $1, r.* from unnest($2, $3) as r returning id",
+            "insert into public.agents (slug, name) select r.* from unnest($1, $2) as r returning id",
         ]
     );
 }
@@ -137,16 +137,16 @@ fn an_update() {
             false
         ),
         [
-            "update public.agents set name = $2, slug = $3 where client_id = $1 and id = $4",
-            "update public.agents set name = $2, slug = $3 where id = $4",
+            "update public.agents set name = $1, slug = $2 where client_id = $3 and id = $4",
+            "update public.agents set name = $1, slug = $2 where id = $3",
         ]
     );
     assert_eq!(
         both!(db().update("agents").set("name", "x").all(), true),
         [
-            "update public.agents set name = $2 where client_id = $1 \
+            "update public.agents set name = $1 where client_id = $2 \
              returning id, slug, name, \"Odd \"\"one\"\"\"",
-            "update public.agents set name = $2 returning id, slug, name, \"Odd \"\"one\"\"\"",
+            "update public.agents set name = $1 returning id, slug, name, \"Odd \"\"one\"\"\"",
         ]
     );
 }
@@ -157,7 +157,7 @@ fn a_delete() {
         both!(db().delete("agents").lt("id", 9), false),
         [
             "delete from public.agents where client_id = $1 and id < $2",
-            "delete from public.agents where id < $2",
+            "delete from public.agents where id < $1",
         ]
     );
     assert_eq!(

@@ -164,9 +164,9 @@ impl Task {
         let (name, mark) = (client.name(), self.mark());
         let insert = db
             .insert("agents")
-            .set("slug", slug.as_str())
-            .set("name", name.as_str())
-            .set("description", mark.as_str());
+            .set("slug", slug.clone())
+            .set("name", name.clone())
+            .set("description", mark.clone());
         let one_made = self.made(client).acknowledged.first().cloned();
         match self.random.below(16) {
             0..=2 => {

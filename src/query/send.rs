@@ -1,0 +1,179 @@
+use tracing::Instrument;
+
+use super::run::{Answer, On, Statement, Step, rendered};
+use super::source::Source;
+use super::tenant_query::TenantQuery;
+use super::verb::Shape;
+use super::verb::sealed::Verb;
+use super::writer::{Spelt, Writer};
+use crate::database::Mode;
+use crate::error::{self, Error, Result};
+use crate::schema::Catalogue;
+use crate::telemetry;
+
+impl<V: Verb> TenantQuery<'_, V> {
+    pub(super) fn step(&self) -> Step<'_> {
+        Step(V::NAME, &self.source.table)
+    }
+
+    /// Sends the statement, in as many as it needs.
+    pub(super) async fn send<A: Answer>(&mut self, shape: Shape) -> Result<A> {
+        self.expect_sendable()?;
+        let span = telemetry::statement(self.source.client, V::NAME, &self.source.table);
+        let sending = async {
+            match self.verb.split() {
+                None => self.send_one(shape).await,
+                // Boxed, so that the few that are many do not enlarge the state of all.
+                Some(rest) => Box::pin(self.send_all(rest, shape)).await,
+            }
+        };
+        sending.instrument(span).await
+    }
+
+    /// The first error of the calls, if there was one.
+    pub(super) fn expect_sendable(&mut self) -> Result<()> {
+        self.source.take_error()?;
+        match (self.verb.needs_transaction(), &self.on) {
+            (Some(reason), On::Db(_)) => Err(Error::StatementRefused {
+                client: self.source.client,
+                what: self.step().into(),
+                reason,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends one statement after the other, in one transaction.
+    async fn send_all<A: Answer>(&mut self, rest: V, shape: Shape) -> Result<A> {
+        let parts = Parts {
+            source: &self.source,
+            first: &self.verb,
+            rest,
+            shape,
+        };
+        match &mut self.on {
+            On::Tx(tx) => parts.send(&mut On::Tx(tx)).await,
+            On::Db(db) => {
+                let mut tx = db.begin().await?;
+                let answer = parts.send(&mut On::Tx(&mut tx)).await?;
+                tx.commit().await?;
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Sends one statement, and again where its client is now if it had moved.
+    async fn send_one<A: Answer>(&mut self, shape: Shape) -> Result<A> {
+        let sent = send_in(&mut self.on, &self.source, &self.verb, shape).await;
+        if self.on.follow(&sent).await? {
+            // Boxed, so that the few that are sent again do not double the state of all.
+            return Box::pin(send_in(&mut self.on, &self.source, &self.verb, shape)).await;
+        }
+        sent
+    }
+}
+
+/// A statement that is too much for one.
+struct Parts<'q, 't, V> {
+    source: &'q Source<'t>,
+    first: &'q V,
+    rest: V,
+    shape: Shape,
+}
+
+impl<V: Verb> Parts<'_, '_, V> {
+    async fn send<A: Answer>(self, on: &mut On<'_>) -> Result<A> {
+        let mut answer: A = send_in(on, self.source, self.first, self.shape).await?;
+        let mut rest = Some(self.rest);
+        while let Some(mut part) = rest {
+            rest = part.split();
+            answer.add(send_in(on, self.source, &part, self.shape).await?);
+        }
+        Ok(answer)
+    }
+}
+
+async fn send_in<A: Answer, V: Verb>(
+    on: &mut On<'_>,
+    source: &Source<'_>,
+    verb: &V,
+    shape: Shape,
+) -> Result<A> {
+    let statement = statement(on, source, verb, shape).await?;
+    match statement.run(on).await {
+        // Says which column it was, where the database says no more than that some type is wrong.
+        Err(failed) if error::is_of_types(&failed) => {
+            Err(Box::pin(mismatched(on, source, verb, shape, failed)).await)
+        }
+        answer => answer,
+    }
+}
+
+/// The statement as the database that it goes to takes it.
+pub(super) async fn statement<'s, V: Verb>(
+    on: &On<'_>,
+    source: &'s Source<'_>,
+    verb: &V,
+    shape: Shape,
+) -> Result<Statement<'s>> {
+    let scoped = on.db().is_scoped();
+    let spelt = rendered(on, |catalogue| spell(source, verb, catalogue, scoped, shape)).await?;
+    Ok(Statement {
+        sql: spelt.sql,
+        arguments: spelt.arguments,
+        step: Step(V::NAME, &source.table),
+        mode: if V::WRITES || verb.needs_transaction().is_some() {
+            Mode::ReadWrite
+        } else {
+            Mode::ReadOnly
+        },
+        residue: spelt.runs_code,
+    })
+}
+
+pub(super) fn spell<V: Verb>(
+    source: &Source<'_>,
+    verb: &V,
+    catalogue: &Catalogue,
+    scoped: bool,
+    shape: Shape,
+) -> Result<Spelt> {
+    let mut writer = Writer::new(source.client, catalogue, scoped);
+    verb.write(source, &mut writer, shape)?;
+    writer.finish()
+}
+
+/// The error with the column whose type is not that of its value, where one is found.
+async fn mismatched<V: Verb>(
+    on: &On<'_>,
+    source: &Source<'_>,
+    verb: &V,
+    shape: Shape,
+    failed: Error,
+) -> Error {
+    let Ok(catalogue) = on.catalogue().await else {
+        return failed;
+    };
+    let mut writer = Writer::new(source.client, &catalogue, on.db().is_scoped());
+    writer.note_compared();
+    let spelt = verb
+        .write(source, &mut writer, shape)
+        .and_then(|()| writer.finish());
+    let compared = spelt.map(|spelt| spelt.compared).unwrap_or_default();
+    match (
+        compared
+            .into_iter()
+            .find(super::writer::Compared::is_of_another_kind),
+        failed,
+    ) {
+        (Some(compared), Error::Statement { source: cause, .. }) => Error::TypeMismatch {
+            client: source.client,
+            table: source.table.clone().into_owned(),
+            column: compared.column,
+            expected: compared.type_sql,
+            given: sqlx::TypeInfo::name(&compared.given).to_owned(),
+            source: cause,
+        },
+        (_, failed) => failed,
+    }
+}
