@@ -32,8 +32,9 @@ pub use self::error::{Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
 pub use self::provision::{NewClient, NewPool};
 pub use self::query::{
-    Bind, Compare, Cursor, Delete, Expr, Filtered, Fragment, Group, Insert, Join, LockWait, Order, Page,
-    Pattern, RowLock, RowValues, Rpc, Scalar, Select, TenantQuery, TextSearch, Update, Writes,
+    Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,
+    LockWait, Order, Page, Pattern, RowLock, RowValues, Rpc, Scalar, Select, TenantQuery, TextSearch, Update,
+    Writes,
 };
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
 pub use self::secret::{Keyring, Sealed, SealedFor, SecretError};

@@ -26,12 +26,15 @@ use crate::schema::{Catalogue, Strictness, check_pool, value_of_each_type};
 pub(crate) struct PoolDatabase {
     connections: Arc<Connections>,
     catalogue: CatalogueCell,
+    security_definers: Arc<[String]>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct PoolDatabaseOptions {
     pub(crate) connections: ConnectionOptions,
     pub(crate) strictness: Strictness,
+    /// The functions that may be called although they run past row-level security.
+    pub(crate) security_definers: Arc<[String]>,
 }
 
 impl PoolDatabase {
@@ -58,13 +61,15 @@ impl PoolDatabase {
                 connections.expect_types(query);
             }
         }
-        let catalogue = load(&connections, conn).await?;
+        let security_definers = options.security_definers;
+        let catalogue = load(&connections, &security_definers, conn).await?;
         tracing::info!(database = connections.label, "a pool database was opened");
         let connections = Arc::new(connections);
         connections.keep();
         Ok(Self {
             connections,
             catalogue: CatalogueCell::new(catalogue),
+            security_definers,
         })
     }
 
@@ -96,7 +101,10 @@ impl PoolDatabase {
     /// Reads the catalogue again after a name was not found; says whether it did.
     pub(crate) async fn refresh_catalogue(&self) -> Result<bool> {
         self.catalogue
-            .refresh(|| async { load(&self.connections, self.connections.connect_unbound().await?).await })
+            .refresh(|| async {
+                let conn = self.connections.connect_unbound().await?;
+                load(&self.connections, &self.security_definers, conn).await
+            })
             .await
     }
 
@@ -105,10 +113,15 @@ impl PoolDatabase {
     }
 }
 
-async fn load(connections: &Connections, mut conn: PgConnection) -> Result<Catalogue> {
-    let catalogue = Catalogue::load(&mut conn)
+async fn load(
+    connections: &Connections,
+    security_definers: &[String],
+    mut conn: PgConnection,
+) -> Result<Catalogue> {
+    let mut catalogue = Catalogue::load(&mut conn)
         .await
         .map_err(|source| connections.unreachable("reading its catalogue", source))?;
+    catalogue.allow_security_definers(security_definers);
     // A pooler closes the session of one who leaves in the middle of a transaction. For the rest, the server
     // notices a closed socket as well as a farewell.
     let _ = conn.execute(sqlx::raw_sql("COMMIT")).await;

@@ -21,7 +21,8 @@ use crate::tenant::{TenantDb, TenantTx};
 /// `p_client_id` is supplied where the function takes it, on a pool database and on a dedicated one; a
 /// caller who gives it gives the client's own or gets [`Error::ForeignClient`]. A result column named
 /// `client_id` is not shown. Functions that run with their owner's rights (SECURITY DEFINER) are
-/// refused on a pool database: they run past row-level security.
+/// refused on a pool database, past whose row-level security they run, unless they are
+/// [allowed by name](crate::ManagerOptions::allow_security_definer).
 ///
 /// ```no_run
 /// # async fn example(acme: tenantry::TenantDb) -> tenantry::Result<()> {

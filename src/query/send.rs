@@ -155,11 +155,11 @@ async fn mismatched<V: Verb>(
         return failed;
     };
     let mut writer = Writer::new(source.client, &catalogue, on.db().is_scoped());
-    writer.note_compared();
+    writer.take_notes();
     let spelt = verb
         .write(source, &mut writer, shape)
         .and_then(|()| writer.finish());
-    let compared = spelt.map(|spelt| spelt.compared).unwrap_or_default();
+    let compared = spelt.map(|spelt| spelt.notes.compared).unwrap_or_default();
     match (
         compared
             .into_iter()

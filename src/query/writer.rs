@@ -29,8 +29,23 @@ pub struct Writer<'c> {
     depth: usize,
     /// Whether it runs code of the host's.
     runs_code: bool,
-    /// Which value was held against which column, where that is asked for.
-    compared: Option<Vec<Compared>>,
+    /// What was held against which column, where that is asked for.
+    notes: Option<Notes>,
+}
+
+/// What conditions and assignments hold against columns.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub(super) compared: Vec<Compared>,
+    pub(super) tested: Vec<Tested>,
+}
+
+/// A column of a tenant table under an operator.
+pub(super) struct Tested {
+    /// As SQL names it.
+    pub(super) table: String,
+    pub(super) column: String,
+    pub(super) operator: String,
 }
 
 /// A value that was held against a column.
@@ -46,7 +61,7 @@ pub(super) struct Spelt {
     pub(super) sql: String,
     pub(super) arguments: PgArguments,
     pub(super) runs_code: bool,
-    pub(super) compared: Vec<Compared>,
+    pub(super) notes: Notes,
 }
 
 /// The number of values that the protocol can carry.
@@ -63,13 +78,13 @@ impl<'c> Writer<'c> {
             client_at: None,
             depth: 0,
             runs_code: false,
-            compared: None,
+            notes: None,
         }
     }
 
-    /// Notes which value is held against which column.
-    pub(super) fn note_compared(&mut self) {
-        self.compared = Some(Vec::new());
+    /// Notes what is held against which column.
+    pub(super) fn take_notes(&mut self) {
+        self.notes = Some(Notes::default());
     }
 
     pub(super) fn finish(self) -> Result<Spelt> {
@@ -80,7 +95,7 @@ impl<'c> Writer<'c> {
             sql: self.sql,
             arguments: self.arguments,
             runs_code: self.runs_code,
-            compared: self.compared.unwrap_or_default(),
+            notes: self.notes.unwrap_or_default(),
         })
     }
 
@@ -298,6 +313,7 @@ impl<'c> Writer<'c> {
                 self.value(&**high, "an expression")
             }
             Condition::AnyOf(node, values) => {
+                self.note_tested(node, "=", relations);
                 self.node(node, relations)?;
                 self.push(" = any (");
                 self.value(&**values, "an expression")?;
@@ -334,6 +350,26 @@ impl<'c> Writer<'c> {
         }
     }
 
+    /// Notes that a column is under an operator.
+    fn note_tested(&mut self, node: &Node<'_>, operator: &str, relations: &Relations<'c>) {
+        if let (Some(notes), Node::Column(name)) = (&mut self.notes, node)
+            && let Ok((relation, column)) = relations.column(name)
+            && relation.is_tenant()
+        {
+            notes.tested.push(Tested {
+                table: relation.table.sql.clone(),
+                column: column.name.clone(),
+                // As the catalogue has them.
+                operator: match operator.trim() {
+                    "like" => "~~",
+                    "ilike" => "~~*",
+                    operator => operator,
+                }
+                .to_owned(),
+            });
+        }
+    }
+
     fn test(
         &mut self,
         node: &Node<'_>,
@@ -342,6 +378,7 @@ impl<'c> Writer<'c> {
         relations: &Relations<'c>,
     ) -> Result<()> {
         if let Node::Column(name) = node {
+            self.note_tested(node, operator, relations);
             let column = self.column(relations, name)?;
             self.push(operator);
             return self.value_of(column, value);
@@ -353,8 +390,8 @@ impl<'c> Writer<'c> {
 
     /// A value that is held against a column, or given to it.
     pub(super) fn value_of(&mut self, column: &Column, value: &dyn Value) -> Result<()> {
-        if let Some(compared) = &mut self.compared {
-            compared.push(Compared {
+        if let Some(notes) = &mut self.notes {
+            notes.compared.push(Compared {
                 column: column.name.clone(),
                 type_sql: column.type_sql.clone(),
                 type_oid: column.type_oid,
@@ -395,6 +432,7 @@ impl<'c> Writer<'c> {
                 "the name of its language has letters, digits and _ alone",
             );
         }
+        self.note_tested(node, "@@", relations);
         let language = search.language.as_ref().map(|name| format!("'{name}', "));
         let is_document = match node {
             Node::Column(name) => relations.column(name)?.1.type_sql == "tsvector",

@@ -89,6 +89,7 @@ impl ClientConnectionManager {
             platform,
             keyring: options.keyring,
             pool_options: PoolDatabaseOptions {
+                security_definers: options.security_definers.into(),
                 connections: options.pool_connections,
                 strictness: Strictness {
                     known_leaks: options.known_leaks,

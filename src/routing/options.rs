@@ -21,6 +21,7 @@ pub struct ManagerOptions {
     pub(super) max_cached_clients: u64,
     pub(super) record_ttl: Duration,
     pub(super) known_leaks: KnownLeaks,
+    pub(super) security_definers: Vec<String>,
 }
 
 impl ManagerOptions {
@@ -38,6 +39,7 @@ impl ManagerOptions {
             max_cached_clients: 100_000,
             record_ttl: Duration::from_secs(30),
             known_leaks: KnownLeaks::Warn,
+            security_definers: Vec::new(),
         }
     }
 
@@ -91,6 +93,16 @@ impl ManagerOptions {
     #[must_use]
     pub fn known_leaks(mut self, known_leaks: KnownLeaks) -> Self {
         self.known_leaks = known_leaks;
+        self
+    }
+
+    /// Functions of pool databases that [`Rpc`](crate::Rpc) may call although they run with their owner's rights
+    /// (SECURITY DEFINER): past row-level security, where nothing but their own text keeps one client from
+    /// another's rows. They are told who calls by a parameter `p_client_id`, as any function is. Defaults to none.
+    #[must_use]
+    pub fn allow_security_definer<F: Into<String>>(mut self, functions: impl IntoIterator<Item = F>) -> Self {
+        self.security_definers
+            .extend(functions.into_iter().map(Into::into));
         self
     }
 }

@@ -104,6 +104,16 @@ impl Catalogue {
         self.functions.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// Takes functions of these names for ones that run with the rights of their caller.
+    pub(crate) fn allow_security_definers(&mut self, names: &[String]) {
+        for name in names {
+            let functions = self.functions.get_mut(name).into_iter().flatten();
+            for function in functions.filter_map(Arc::get_mut) {
+                function.security_definer = false;
+            }
+        }
+    }
+
     /// The type of the arrays of a type.
     pub(crate) fn array_of(&self, type_oid: u32) -> Option<u32> {
         self.arrays.get(&type_oid).copied()

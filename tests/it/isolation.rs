@@ -7,6 +7,7 @@
 )]
 
 mod builder;
+mod definers;
 mod guards;
 mod kernel;
 mod raw;

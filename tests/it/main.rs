@@ -1,6 +1,7 @@
 //! The crate against a real PostgreSQL, a module per behaviour.
 
 mod cancellation;
+mod explain;
 mod fence;
 mod half_open;
 mod isolation;
