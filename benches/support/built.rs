@@ -1,6 +1,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use sqlx::types::Uuid;
+use sqlx::{Execute, Postgres, QueryBuilder};
 use tenantry::{Order, TenantDb};
 use tokio::runtime::Handle;
 
@@ -50,4 +53,28 @@ async fn once(db: &TenantDb, statement: Statement) -> String {
         }
     }
     .unwrap()
+}
+
+/// How often memory is asked for by a point select, values and SQL.
+pub(crate) fn allocations(db: &TenantDb) -> u64 {
+    let build = || once(db, Statement::Point).now_or_never().unwrap();
+    black_box(build());
+    allocation_counter::measure(|| {
+        black_box(build());
+    })
+    .count_total
+}
+
+/// How often for the same by the builder of sqlx.
+pub(crate) fn allocations_of_sqlx(client: Uuid) -> u64 {
+    allocation_counter::measure(|| {
+        let mut builder: QueryBuilder<Postgres> = QueryBuilder::new(
+            "select id, slug, name, description, created_at from agents where client_id = ",
+        );
+        builder.push_bind(client).push(" and slug = ").push_bind("guide");
+        let mut query = builder.build();
+        let arguments = query.take_arguments().unwrap();
+        black_box((query.sql(), arguments));
+    })
+    .count_total
 }

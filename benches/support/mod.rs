@@ -6,6 +6,7 @@
 mod backend;
 pub(crate) mod board;
 pub(crate) mod built;
+pub(crate) mod bulk;
 pub(crate) mod cached;
 mod contestant;
 mod crew;

@@ -151,6 +151,17 @@ impl Stage {
         through(&self.fixture, &self.hand, true)
     }
 
+    /// The database that is written to by hand, as the role that its policies bind.
+    pub(crate) fn hand_pool(&self) -> PgPool {
+        PgPoolOptions::new().connect_lazy_with(through(&self.fixture, &self.hand, false))
+    }
+
+    /// The dedicated database, past the crate.
+    pub(crate) fn raw_pool(&self) -> PgPool {
+        let own = self.fixture.database("vast");
+        PgPoolOptions::new().connect_lazy_with(through(&self.fixture, &own, false))
+    }
+
     pub(crate) async fn strike(self) {
         if let Some(proxy) = self.fixture.proxy() {
             proxy.set_delay(Duration::ZERO);
@@ -206,7 +217,7 @@ async fn database_by_hand(fixture: &Fixture, client: &ClientRecord) -> String {
         .unwrap();
     let rest = format!(
         "grant select on models to {app};
-         grant select, insert, update, delete on agents to {app};
+         grant select, insert, update, delete on agents, documents to {app};
          insert into agents (client_id, slug, name, description)
          select client, 'agent-' || number, 'Agent ' || number, 'Answers what it is asked, and says so where it cannot.'
          from generate_series(0, {AGENTS} - 1) number, unnest(array['{client}', gen_random_uuid()]::uuid[]) client;",
@@ -238,6 +249,23 @@ create table agents (
     unique (client_id, slug)
 );
 create index agents_by_age on agents (client_id, created_at, id);
+create table documents (
+    client_id  uuid        not null,
+    id         uuid        not null default gen_random_uuid(),
+    title      text        not null,
+    source     text,
+    content    text        not null default '',
+    metadata   jsonb       not null default '{}' check (jsonb_typeof(metadata) = 'object'),
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    primary key (client_id, id)
+);
+create index documents_by_age on documents (client_id, created_at, id);
+alter table documents enable row level security;
+alter table documents force row level security;
+create policy by_client on documents
+    using (client_id = nullif(current_setting('app.client', true), '')::uuid)
+    with check (client_id = nullif(current_setting('app.client', true), '')::uuid);
 alter table agents enable row level security;
 alter table agents force row level security;
 create policy by_client on agents

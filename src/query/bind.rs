@@ -1,13 +1,16 @@
+use std::marker::PhantomData;
+
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo};
 use sqlx::{Arguments as _, Encode, Postgres, Type, TypeInfo as _};
 use uuid::Uuid;
 
-/// A value that can be bound to a statement: whatever sqlx encodes for PostgreSQL.
-pub trait Bind: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send + Sync {}
+/// A value that can be bound to a statement: whatever sqlx encodes for PostgreSQL, as long as the statement is
+/// not sent.
+pub trait Bind<'t>: Encode<'t, Postgres> + Type<Postgres> + Send + Sync + 't {}
 
-impl<T> Bind for T where T: for<'q> Encode<'q, Postgres> + Type<Postgres> + Send + Sync {}
+impl<'t, T> Bind<'t> for T where T: Encode<'t, Postgres> + Type<Postgres> + Send + Sync + 't {}
 
 /// A value of whatever type, kept until the statement is spelt.
 pub(super) trait Value: Send + Sync {
@@ -21,17 +24,28 @@ pub(super) trait Value: Send + Sync {
 
 pub(super) type BoxedValue<'t> = Box<dyn Value + 't>;
 
-impl<T: Bind> Value for T {
+/// A value that encodes for as long as `'t`: an optional borrowed one does so for no other time.
+pub(super) struct Held<'t, T>(T, PhantomData<&'t ()>);
+
+pub(super) fn held<'t, T: Bind<'t>>(value: T) -> Held<'t, T> {
+    Held(value, PhantomData)
+}
+
+pub(super) fn boxed<'t>(value: impl Bind<'t>) -> BoxedValue<'t> {
+    Box::new(held(value))
+}
+
+impl<'t, T: Bind<'t>> Value for Held<'t, T> {
     fn add_to(&self, arguments: &mut PgArguments) -> Result<(), BoxDynError> {
-        arguments.add(self)
+        arguments.add::<&T>(&self.0)
     }
 
     fn encode_to(&self, buffer: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
-        self.encode_by_ref(buffer)
+        self.0.encode_by_ref(buffer)
     }
 
     fn info(&self) -> PgTypeInfo {
-        self.produces().unwrap_or_else(T::type_info)
+        self.0.produces().unwrap_or_else(T::type_info)
     }
 }
 
@@ -60,12 +74,12 @@ mod tests {
     #[test]
     fn a_client_id_is_read_from_a_uuid_or_its_text() {
         let id = Uuid::from_u128(7);
-        assert_eq!(read_uuid(&id), Some(id));
-        assert_eq!(read_uuid(&ClientId::from(id)), Some(id));
-        assert_eq!(read_uuid(&Some(id)), Some(id));
-        assert_eq!(read_uuid(&id.to_string()), Some(id));
-        assert_eq!(read_uuid(&None::<Uuid>), None);
-        assert_eq!(read_uuid(&"acme"), None);
-        assert_eq!(read_uuid(&7_i64), None);
+        assert_eq!(read_uuid(&held(id)), Some(id));
+        assert_eq!(read_uuid(&held(ClientId::from(id))), Some(id));
+        assert_eq!(read_uuid(&held(Some(id))), Some(id));
+        assert_eq!(read_uuid(&held(id.to_string())), Some(id));
+        assert_eq!(read_uuid(&held(None::<Uuid>)), None);
+        assert_eq!(read_uuid(&held("acme")), None);
+        assert_eq!(read_uuid(&held(7_i64)), None);
     }
 }

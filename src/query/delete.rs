@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use super::bind::{Bind, BoxedValue};
+use super::bind::{Bind, BoxedValue, boxed};
 use super::relations::Relations;
 use super::source::Source;
 use super::tenant_query::TenantQuery;
@@ -20,8 +20,8 @@ pub struct Delete<'t> {
 impl<'t> TenantQuery<'t, Delete<'t>> {
     /// Only where the row still has this version. Where no row is met, it is
     /// [`Error::Stale`](crate::Error::Stale).
-    pub fn expect_version(mut self, column: impl Into<Cow<'t, str>>, version: impl Bind + 't) -> Self {
-        self.verb.version = Some((column.into(), Box::new(version)));
+    pub fn expect_version(mut self, column: impl Into<Cow<'t, str>>, version: impl Bind<'t>) -> Self {
+        self.verb.version = Some((column.into(), boxed(version)));
         self
     }
 

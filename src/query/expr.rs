@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::bind::{Bind, BoxedValue};
+use super::bind::{Bind, BoxedValue, boxed};
 use super::fragment::Fragment;
 
 /// A value that the database works out for a row or a group of rows. A name is the column of that name.
@@ -46,8 +46,8 @@ impl<'t> Expr<'t> {
     }
 
     /// A bound value.
-    pub fn value(value: impl Bind + 't) -> Self {
-        Self(Node::Value(Box::new(value)))
+    pub fn value(value: impl Bind<'t>) -> Self {
+        Self(Node::Value(boxed(value)))
     }
 
     /// SQL of the host's own.
@@ -79,7 +79,7 @@ impl<'t> Expr<'t> {
         path: impl IntoIterator<Item = P>,
     ) -> Self {
         let path: Vec<String> = path.into_iter().map(Into::into).collect();
-        let (column, path) = (Node::Column(column), Node::Value(Box::new(path)));
+        let (column, path) = (Node::Column(column), Node::Value(boxed(path)));
         Self(Node::Infix(Box::new(column), operator, Box::new(path)))
     }
 
@@ -103,25 +103,25 @@ impl<'t> Expr<'t> {
 
     /// The sum of both.
     #[must_use]
-    pub fn plus(self, other: impl Bind + 't) -> Self {
+    pub fn plus(self, other: impl Bind<'t>) -> Self {
         self.infix(" + ", Self::value(other))
     }
 
     /// The difference.
     #[must_use]
-    pub fn minus(self, other: impl Bind + 't) -> Self {
+    pub fn minus(self, other: impl Bind<'t>) -> Self {
         self.infix(" - ", Self::value(other))
     }
 
     /// The product.
     #[must_use]
-    pub fn times(self, other: impl Bind + 't) -> Self {
+    pub fn times(self, other: impl Bind<'t>) -> Self {
         self.infix(" * ", Self::value(other))
     }
 
     /// This, or the value where this is null.
     #[must_use]
-    pub fn or(self, value: impl Bind + 't) -> Self {
+    pub fn or(self, value: impl Bind<'t>) -> Self {
         self.call_with("coalesce", Self::value(value))
     }
 

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use sqlx::postgres::PgHasArrayType;
 
-use super::bind::Bind;
+use super::bind::{Bind, boxed, held};
 use super::compare::Compare;
 use super::condition::{Condition, Related, SubQuery, Whether};
 use super::expr::{Expr, Node};
@@ -19,44 +19,44 @@ use crate::schema::CLIENT_COLUMN;
 
 impl<'t, V: Filtered> TenantQuery<'t, V> {
     /// Rows whose column equals the value.
-    pub fn eq(mut self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn eq(mut self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         let column = column.into();
         if matches!(&column.0, Node::Column(name) if name == CLIENT_COLUMN) {
             // The scope says so already.
-            self.source.expect_own_client(&value);
+            self.source.expect_own_client(&held(value));
             return self;
         }
         self.test(column, " = ", value)
     }
 
     /// Rows whose column differs from the value, and is not null.
-    pub fn ne(self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn ne(self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         self.test(column, " <> ", value)
     }
 
     /// Rows whose column is less than the value.
-    pub fn lt(self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn lt(self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         self.test(column, " < ", value)
     }
 
     /// Rows whose column is the value or less.
-    pub fn le(self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn le(self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         self.test(column, " <= ", value)
     }
 
     /// Rows whose column is greater than the value.
-    pub fn gt(self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn gt(self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         self.test(column, " > ", value)
     }
 
     /// Rows whose column is the value or greater.
-    pub fn ge(self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn ge(self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         self.test(column, " >= ", value)
     }
 
     /// Rows whose column is one of both values, or between them.
-    pub fn between(self, column: impl Into<Expr<'t>>, low: impl Bind + 't, high: impl Bind + 't) -> Self {
-        self.where_(Condition::Between(column.into().0, Box::new(low), Box::new(high)))
+    pub fn between(self, column: impl Into<Expr<'t>>, low: impl Bind<'t>, high: impl Bind<'t>) -> Self {
+        self.where_(Condition::Between(column.into().0, boxed(low), boxed(high)))
     }
 
     /// Rows where two values of the row compare so.
@@ -68,9 +68,9 @@ impl<'t, V: Filtered> TenantQuery<'t, V> {
     pub fn is_in<T>(self, column: impl Into<Expr<'t>>, values: Vec<T>) -> Self
     where
         T: PgHasArrayType,
-        Vec<T>: Bind + 't,
+        Vec<T>: Bind<'t>,
     {
-        self.where_(Condition::AnyOf(column.into().0, Box::new(values)))
+        self.where_(Condition::AnyOf(column.into().0, boxed(values)))
     }
 
     /// Rows whose column is not null and equals none of the values; all of them, nulls included, where there
@@ -78,9 +78,9 @@ impl<'t, V: Filtered> TenantQuery<'t, V> {
     pub fn is_not_in<T>(self, column: impl Into<Expr<'t>>, values: Vec<T>) -> Self
     where
         T: PgHasArrayType,
-        Vec<T>: Bind + 't,
+        Vec<T>: Bind<'t>,
     {
-        self.where_(Condition::NoneOf(column.into().0, Box::new(values)))
+        self.where_(Condition::NoneOf(column.into().0, boxed(values)))
     }
 
     /// Rows whose column equals one of the values that a query of the same client's has in its one column.
@@ -152,17 +152,17 @@ impl<'t, V: Filtered> TenantQuery<'t, V> {
     }
 
     /// Rows whose jsonb, array or range has all that the value has.
-    pub fn contains(self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn contains(self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         self.test(column, " @> ", value)
     }
 
     /// Rows whose jsonb, array or range has nothing but what the value has.
-    pub fn contained_in(self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn contained_in(self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         self.test(column, " <@ ", value)
     }
 
     /// Rows whose array or range has something in common with the value.
-    pub fn overlaps(self, column: impl Into<Expr<'t>>, value: impl Bind + 't) -> Self {
+    pub fn overlaps(self, column: impl Into<Expr<'t>>, value: impl Bind<'t>) -> Self {
         self.test(column, " && ", value)
     }
 
@@ -227,8 +227,8 @@ impl<'t, V: Filtered> TenantQuery<'t, V> {
         self.where_(Condition::Raw(write(Fragment::default())))
     }
 
-    fn test(self, column: impl Into<Expr<'t>>, operator: &'static str, value: impl Bind + 't) -> Self {
-        self.where_(Condition::Test(column.into().0, operator, Box::new(value)))
+    fn test(self, column: impl Into<Expr<'t>>, operator: &'static str, value: impl Bind<'t>) -> Self {
+        self.where_(Condition::Test(column.into().0, operator, boxed(value)))
     }
 
     pub(super) fn where_(mut self, condition: Condition<'t>) -> Self {

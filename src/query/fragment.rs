@@ -2,7 +2,7 @@ use std::fmt;
 
 use sqlx::{SqlSafeStr, SqlStr};
 
-use super::bind::{Bind, BoxedValue};
+use super::bind::{Bind, BoxedValue, boxed};
 
 /// SQL of the host's own inside a statement of the builder: pieces of text that are safe by their type, and
 /// values that are bound.
@@ -29,8 +29,8 @@ impl<'t> Fragment<'t> {
 
     /// Adds a bound value.
     #[must_use]
-    pub fn push_bind(mut self, value: impl Bind + 't) -> Self {
-        self.pieces.push(Piece::Value(Box::new(value)));
+    pub fn push_bind(mut self, value: impl Bind<'t>) -> Self {
+        self.pieces.push(Piece::Value(boxed(value)));
         self
     }
 

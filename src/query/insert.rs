@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::array::ArrayOf;
-use super::bind::{Bind, BoxedValue};
+use super::bind::{Bind, BoxedValue, boxed, held};
 use super::copy::Copy;
 use super::record::Record;
 use super::relations::Relations;
@@ -44,12 +44,12 @@ pub struct RowValues<'a, 't> {
 impl<'t> RowValues<'_, 't> {
     /// Gives a column its value. Columns left out take their defaults; `client_id` is the client's own and
     /// need not be given.
-    pub fn set(&mut self, column: impl Into<Cow<'t, str>>, value: impl Bind + 't) -> &mut Self {
+    pub fn set(&mut self, column: impl Into<Cow<'t, str>>, value: impl Bind<'t>) -> &mut Self {
         let column = column.into();
         if column == CLIENT_COLUMN {
-            self.source.expect_own_client(&value);
+            self.source.expect_own_client(&held(value));
         } else {
-            self.values.push((column, Box::new(value)));
+            self.values.push((column, boxed(value)));
         }
         self
     }
@@ -66,22 +66,18 @@ const VALUES_AT_ONCE: usize = 65_000;
 
 impl<'t> TenantQuery<'t, Insert<'t>> {
     /// Gives a column of the first row its value; see [`RowValues::set`].
-    pub fn set(mut self, column: impl Into<Cow<'t, str>>, value: impl Bind + 't) -> Self {
+    pub fn set(mut self, column: impl Into<Cow<'t, str>>, value: impl Bind<'t>) -> Self {
         let column = column.into();
-        if column == CLIENT_COLUMN {
-            self.source.expect_own_client(&value);
-        }
         if self.verb.rows.is_empty() {
             self.verb.rows.push(Vec::new());
         }
         if column == CLIENT_COLUMN {
-            return self;
-        }
-        if self.verb.rows.len() > 1 {
+            self.source.expect_own_client(&held(value));
+        } else if self.verb.rows.len() > 1 {
             self.uneven();
         } else {
             self.verb.columns.push(column);
-            self.verb.rows[0].push(Box::new(value));
+            self.verb.rows[0].push(boxed(value));
         }
         self
     }
@@ -251,9 +247,9 @@ impl Insert<'_> {
                 writer.push(", ");
             }
             writer.push("r.* from unnest(");
-            for (at, (array, column)) in arrays.iter().zip(&columns).enumerate() {
+            for (at, (array, column)) in arrays.into_iter().zip(&columns).enumerate() {
                 writer.push(if at == 0 { "" } else { ", " });
-                writer.value(array, &column.name)?;
+                writer.value(&held(array), &column.name)?;
             }
             writer.push(") as r");
             return Ok(());

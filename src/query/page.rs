@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::bind::held;
 use super::expr::Node;
 use super::order::Order;
 use super::relations::Relations;
@@ -286,7 +287,7 @@ impl<'c> Key<'c> {
     }
 
     fn write_value(&self, value: Option<&String>, writer: &mut Writer<'c>) -> Result<()> {
-        writer.value(&value.cloned(), &self.column.name)?;
+        writer.value(&held(value.cloned()), &self.column.name)?;
         writer.push("::");
         writer.push(&self.column.type_sql);
         Ok(())

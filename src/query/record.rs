@@ -2,6 +2,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use sqlx::types::Json as Bound;
 
+use super::bind::held;
 use super::relations::Relations;
 use super::source::{Source, own_client};
 use super::writer::Writer;
@@ -28,8 +29,8 @@ impl Record {
         };
         match fields.remove(CLIENT_COLUMN) {
             None => {}
-            Some(Json::String(given)) => own_client(source.client, &source.table, &given)?,
-            Some(_) => own_client(source.client, &source.table, &None::<uuid::Uuid>)?,
+            Some(Json::String(given)) => own_client(source.client, &source.table, &held(given))?,
+            Some(_) => own_client(source.client, &source.table, &held(None::<uuid::Uuid>))?,
         }
         Ok(Self(fields))
     }
@@ -83,7 +84,7 @@ impl Record {
         writer.push(" from ");
         writer.push(reader);
         writer.push("(");
-        writer.value(&Bound(records), "records")?;
+        writer.value(&held(Bound(records)), "records")?;
         writer.push(") as r(");
         for (at, name) in self.columns().enumerate() {
             let (_, column) = relations.column(name)?;

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use sqlx::postgres::{PgQueryResult, PgRow};
 use tracing::Instrument;
 
-use super::bind::{Bind, BoxedValue};
+use super::bind::{Bind, BoxedValue, boxed, held};
 use super::fetch::Scalar;
 use super::run::{Answer, On, Statement, Step, decode, rendered};
 use super::source::Source;
@@ -67,12 +67,12 @@ impl<'t> Rpc<'t> {
     }
 
     /// Gives a parameter its value. Those left out take their defaults.
-    pub fn arg(mut self, parameter: impl Into<Cow<'t, str>>, value: impl Bind + 't) -> Self {
+    pub fn arg(mut self, parameter: impl Into<Cow<'t, str>>, value: impl Bind<'t>) -> Self {
         let parameter = parameter.into();
         if parameter == CLIENT_PARAMETER {
-            self.source.expect_own_client(&value);
+            self.source.expect_own_client(&held(value));
         } else {
-            self.given.push((parameter, Box::new(value)));
+            self.given.push((parameter, boxed(value)));
         }
         self
     }

@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use super::bind::held;
 use super::compare::Compare;
 use super::expr::{Expr, Node};
 use super::join::Join;
@@ -248,11 +249,11 @@ impl Select<'_> {
         }
         if let Some(rows) = self.limit {
             writer.push(" limit ");
-            writer.value(&i64::from(rows), "limit")?;
+            writer.value(&held(i64::from(rows)), "limit")?;
         }
         if let Some(rows) = self.offset {
             writer.push(" offset ");
-            writer.value(&i64::from(rows), "offset")?;
+            writer.value(&held(i64::from(rows)), "offset")?;
         }
         if let Some((lock, wait)) = self.lock {
             writer.push(lock.sql());

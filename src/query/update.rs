@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::bind::{Bind, BoxedValue};
+use super::bind::{Bind, BoxedValue, boxed, held};
 use super::expr::{Expr, Node};
 use super::record::Record;
 use super::relations::Relations;
@@ -25,12 +25,12 @@ pub struct Update<'t> {
 
 impl<'t> TenantQuery<'t, Update<'t>> {
     /// Gives a column its new value.
-    pub fn set(mut self, column: impl Into<Cow<'t, str>>, value: impl Bind + 't) -> Self {
+    pub fn set(mut self, column: impl Into<Cow<'t, str>>, value: impl Bind<'t>) -> Self {
         let column = column.into();
         if column == CLIENT_COLUMN {
-            self.source.expect_own_client(&value);
+            self.source.expect_own_client(&held(value));
         } else {
-            self.verb.assignments.push((column, Node::Value(Box::new(value))));
+            self.verb.assignments.push((column, Node::Value(boxed(value))));
         }
         self
     }
@@ -60,8 +60,8 @@ impl<'t> TenantQuery<'t, Update<'t>> {
 
     /// Only where the row still has this version, which the update raises by one: what another wrote since it
     /// was read is not overwritten. Where no row is met, it is [`Error::Stale`](crate::Error::Stale).
-    pub fn expect_version(mut self, column: impl Into<Cow<'t, str>>, version: impl Bind + 't) -> Self {
-        self.verb.version = Some((column.into(), Box::new(version)));
+    pub fn expect_version(mut self, column: impl Into<Cow<'t, str>>, version: impl Bind<'t>) -> Self {
+        self.verb.version = Some((column.into(), boxed(version)));
         self
     }
 

@@ -4,7 +4,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgTypeInfo};
 use sqlx::{Arguments as _, TypeInfo as _};
 
-use super::bind::Value;
+use super::bind::{Value, held};
 use super::condition::{Condition, Related, SubQuery, Whether};
 use super::expr::Node;
 use super::fragment::{Fragment, Piece};
@@ -450,7 +450,7 @@ impl<'c> Writer<'c> {
         self.push(search.reader);
         self.push("(");
         self.push(language.as_deref().unwrap_or_default());
-        self.value(&search.text, "a text search")?;
+        self.value(&held(search.text.as_str()), "a text search")?;
         self.push(")");
         Ok(())
     }

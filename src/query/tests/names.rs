@@ -155,7 +155,7 @@ proptest! {
 }
 
 /// The errors of giving another client's id in every position, alone or beside the own one.
-fn given<T: Bind + Clone>(other: T, both: [T; 2]) -> Vec<(&'static str, Error)> {
+fn given<T: Bind<'static> + Clone>(other: T, both: [T; 2]) -> Vec<(&'static str, Error)> {
     let (db, catalogue) = (db(), catalogue());
     let [first, second] = both.clone();
     macro_rules! refused {
