@@ -1,5 +1,6 @@
 //! What can go wrong, told by who, what and which step.
 
+mod constraint;
 mod kind;
 mod sqlstate;
 
@@ -8,9 +9,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use self::constraint::ConstraintKind;
+use self::constraint::named;
 pub use self::kind::ErrorKind;
 pub(crate) use self::sqlstate::{
-    is_connection_failure, is_lost_scope, is_lost_statement, is_of_kernel, is_of_types, was_never_sent,
+    is_connection_failure, is_lost_scope, is_lost_statement, is_of_failed_transaction, is_of_kernel,
+    is_of_types, is_overtaken, was_never_sent,
 };
 use crate::client::{ClientId, ClientRef, ClientStatus};
 use crate::secret::SecretError;
@@ -250,6 +254,25 @@ pub enum Error {
         /// The client whose transaction it was.
         client: ClientId,
         /// What the connection said.
+        #[source]
+        source: Arc<sqlx::Error>,
+    },
+    /// A constraint refused what a statement wrote; a deferred one refuses the commit.
+    ///
+    /// The message names no value of the row. The source can, as PostgreSQL words it.
+    #[error("client {client}: {step} violates the {}", named(*kind, constraint.as_deref(), table.as_deref()))]
+    Constraint {
+        /// The client whose statement it was.
+        client: ClientId,
+        /// What the constraint demands.
+        kind: ConstraintKind,
+        /// The constraint's name; the column's, where it is to have a value.
+        constraint: Option<String>,
+        /// The table that has it, or its partition; `None` of a domain.
+        table: Option<String>,
+        /// What was being done: the verb and the table or function, or the commit.
+        step: String,
+        /// What the database said.
         #[source]
         source: Arc<sqlx::Error>,
     },

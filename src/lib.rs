@@ -3,9 +3,10 @@
 //! # Where things are
 //!
 //! [`ClientConnectionManager`] routes a client ([`ClientRef`]) to its database and gives a [`TenantDb`]; that one asks
-//! ([`TenantQuery`], [`Rpc`]) and begins transactions ([`TenantTx`]). [`PlatformDirectory`] holds clients, pools and
-//! credentials, sealed by a [`Keyring`]. [`schema`] installs kernels and host migrations. [`Error`] says who, what and
-//! which step; [`Error::kind`] says what to do about it.
+//! ([`TenantQuery`], [`Rpc`]), begins transactions ([`TenantTx`]), or runs them until they are through
+//! ([`TenantDb::run`]). [`PlatformDirectory`] holds clients, pools and credentials, sealed by a [`Keyring`]. [`schema`]
+//! installs kernels and host migrations. [`Error`] says who, what and which step; [`Error::kind`] says what to do about
+//! it.
 
 mod client;
 mod database;
@@ -28,7 +29,7 @@ pub use self::client::{
 };
 pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
 pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, UnknownBinding};
-pub use self::error::{Error, ErrorKind, MaybeClient, Result};
+pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
 pub use self::provision::{NewClient, NewPool};
 pub use self::query::{
@@ -38,4 +39,4 @@ pub use self::query::{
 };
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
 pub use self::secret::{Keyring, Sealed, SealedFor, SecretError};
-pub use self::tenant::{TenantDb, TenantTx};
+pub use self::tenant::{Attempt, RunOptions, TenantDb, TenantTx};

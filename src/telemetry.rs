@@ -10,6 +10,20 @@
 //! where it moved; at info level a database that is opened and a scope key that was read again; at warn level a
 //! connection that could not be cleaned or repaired, and a version with a known leak that is served.
 //!
+//! Each statement on a pool database is an event of the target `tenantry::statement`, at level debug, or warn where
+//! it took longer than [`ConnectionOptions::slow_statement`](crate::ConnectionOptions::slow_statement):
+//!
+//! | field | is |
+//! |---|---|
+//! | `client` | the client's id |
+//! | `sql` | the text as it was prepared, with `$1` where a value is bound; what the host wrote into it is there |
+//! | `outcome` | `answered`, `refused: ` and the SQLSTATE, `not answered` where the connection was lost, `given up` where its future was dropped |
+//! | `elapsed` | the time it took |
+//!
+//! The messages that bind, begin and end are not: their text holds tickets. sqlx's own log of statements, the target
+//! `sqlx::query`, is off on pool databases for the same reason. On a dedicated database there are no tickets, and it is
+//! sqlx's log that tells of statements, at debug, and from a second on at warn; it holds no bound values either.
+//!
 //! The counters of each pool database are [`PoolStatistics`](crate::PoolStatistics). No span, event or counter
 //! holds a ticket, a credential, a bound value or a row.
 

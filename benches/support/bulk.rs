@@ -26,7 +26,9 @@ fn documents(count: usize) -> Vec<Document> {
     let document = |number: usize| Document {
         id: Uuid::from_u128(u128::try_from(number).unwrap() << 64 | 0xd0c),
         title: format!("Document {number}"),
-        source: (number % 3 == 0).then(|| format!("https://example.com/{number}")),
+        source: number
+            .is_multiple_of(3)
+            .then(|| format!("https://example.com/{number}")),
         content: "What is to be known of it, in some words. ".repeat(1 + number % 4),
     };
     (0..count).map(document).collect()

@@ -125,6 +125,10 @@ impl Connections {
         self.options.answer_grace
     }
 
+    pub(super) fn slow_statement(&self) -> Duration {
+        self.options.slow_statement
+    }
+
     /// Whether anybody waits for a connection.
     pub(super) fn has_waiting(&self) -> bool {
         self.admission.is_waited_for()

@@ -15,6 +15,7 @@ use super::admission::Permit;
 use super::answer::within;
 use super::connections::{Connections, Repair};
 use super::session::{Answered, End, Scope, Session};
+use super::statement_log::StatementLog;
 use super::ticket::TicketMint;
 use super::transaction::TransactionOptions;
 use crate::client::{ClientId, ClientStatus};
@@ -162,6 +163,11 @@ impl Lease {
             return None;
         }
         self.scope.timeouts.answer(self.connections.answer_grace())
+    }
+
+    /// Tells of a statement that is sent now.
+    pub(crate) fn log<S: AsRef<str>>(&self, sql: S) -> StatementLog<S> {
+        StatementLog::new(self.scope.client, sql, self.connections.slow_statement())
     }
 
     /// Says that a statement by itself was answered well: in autocommit it is done, and behind a pooler it is

@@ -12,6 +12,7 @@ mod pool_database;
 mod residue;
 mod scope_keys;
 mod session;
+mod statement_log;
 mod statistics;
 mod ticket;
 mod timeouts;
@@ -26,6 +27,7 @@ pub(crate) use self::lease::{Lease, Mode};
 pub use self::options::ConnectionOptions;
 pub(crate) use self::pool_database::{PoolDatabase, PoolDatabaseOptions};
 pub(crate) use self::scope_keys::KeySource;
+pub(crate) use self::statement_log::StatementLog;
 pub use self::statistics::PoolStatistics;
 pub use self::transaction::{Isolation, TransactionOptions};
 

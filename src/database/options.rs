@@ -21,6 +21,7 @@ pub struct ConnectionOptions {
     pub(super) lock_timeout: Duration,
     pub(super) idle_in_transaction_timeout: Duration,
     pub(super) answer_grace: Duration,
+    pub(super) slow_statement: Duration,
     pub(super) search_path: String,
 }
 
@@ -38,6 +39,7 @@ impl Default for ConnectionOptions {
             lock_timeout: Duration::from_secs(10),
             idle_in_transaction_timeout: Duration::from_mins(1),
             answer_grace: Duration::from_secs(10),
+            slow_statement: Duration::from_secs(1),
             search_path: "public".to_owned(),
         }
     }
@@ -151,6 +153,14 @@ impl ConnectionOptions {
         self
     }
 
+    /// From how long on a statement is logged as slow, at level warn instead of debug; zero for never. See
+    /// [`telemetry`](crate::telemetry). Defaults to a second.
+    #[must_use]
+    pub fn slow_statement(mut self, time: Duration) -> Self {
+        self.slow_statement = time;
+        self
+    }
+
     /// The search path of every connection, as PostgreSQL spells it. Defaults to `public`.
     #[must_use]
     pub fn search_path(mut self, path: impl Into<String>) -> Self {
@@ -164,7 +174,7 @@ impl ConnectionOptions {
     /// `alter role`, and are what RESET ALL returns to. A transaction pooler takes none: there each transaction
     /// is told ([`pins`](Self::pins)).
     pub(super) fn pin(&self, connect: PgConnectOptions, binding: Binding) -> PgConnectOptions {
-        // Statements are not logged by sqlx here: those of the library hold tickets.
+        // Statements are not logged by sqlx here: those that bind hold tickets. The rest has a log of our own.
         let connect = connect.application_name(APPLICATION).disable_statement_logging();
         match binding {
             Binding::Session => connect.options(self.pinned()),

@@ -12,11 +12,13 @@ pub enum ErrorKind {
     ///
     /// [`tenant`]: crate::ClientConnectionManager::tenant
     Temporary,
-    /// The call itself is wrong: mend the program.
+    /// The call itself is wrong: mend the program. So is SQL that the database does not understand (SQLSTATE
+    /// class 42, but for missing rights).
     Usage,
     /// The installation is wrong: mend the databases, credentials or configuration.
     Installation,
-    /// A database refused a statement; [`Error::constraint`] names the constraint, if it was one.
+    /// A database refused a statement: by a constraint, which [`Error::Constraint`] names, for its values, or
+    /// because it took longer than the statement timeout (SQLSTATE 57014), which it would again.
     Database,
     /// It is not known whether the statement took effect.
     Ambiguous,
@@ -43,7 +45,8 @@ impl Error {
             Self::RowNotFound { .. }
             | Self::Stale { .. }
             | Self::Refused { .. }
-            | Self::ScopeRefused { .. } => ErrorKind::Database,
+            | Self::ScopeRefused { .. }
+            | Self::Constraint { .. } => ErrorKind::Database,
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
             Self::NoPoolWithRoom { .. }
             | Self::MissingCredential { .. }
@@ -70,6 +73,8 @@ fn kind_of(error: &sqlx::Error) -> ErrorKind {
     {
         // Serialization failure, deadlock, lock not available: the transaction did nothing.
         Some(code) if matches!(&*code, "40001" | "40P01" | "55P03") => ErrorKind::Temporary,
+        // Who may do what is no matter of the statement's text.
+        Some(code) if code.starts_with("42") && code != "42501" => ErrorKind::Usage,
         _ if matches!(error, sqlx::Error::PoolTimedOut) => ErrorKind::Temporary,
         _ if matches!(
             error,

@@ -1,12 +1,16 @@
 //! What an error of sqlx means: by its SQLSTATE, where the server answered.
 
 use super::Error;
+use super::constraint::Violation;
 use crate::client::{ClientId, ClientStatus};
 
 impl Error {
-    /// The name of the constraint that refused the statement.
+    /// The name of the constraint that refused the statement; of the column, where that is to have a value.
     pub fn constraint(&self) -> Option<&str> {
-        self.database()?.constraint()
+        match self {
+            Self::Constraint { constraint, .. } => constraint.as_deref(),
+            _ => self.database()?.constraint(),
+        }
     }
 
     /// The SQLSTATE that PostgreSQL answered with.
@@ -17,6 +21,7 @@ impl Error {
     fn database(&self) -> Option<&dyn sqlx::error::DatabaseError> {
         match self {
             Self::Statement { source, .. }
+            | Self::Constraint { source, .. }
             | Self::Platform { source, .. }
             | Self::TypeMismatch { source, .. }
             | Self::CommitUnknown { source, .. }
@@ -29,7 +34,8 @@ impl Error {
     ///
     /// A refusal of the transaction itself comes back as it was, those of the kernel become
     /// [`Moved`](Self::Moved), [`NotServed`](Self::NotServed), [`Relocating`](Self::Relocating) and
-    /// [`ScopeRefused`](Self::ScopeRefused), anything else is a [`Statement`](Self::Statement).
+    /// [`ScopeRefused`](Self::ScopeRefused), one of a constraint is a [`Constraint`](Self::Constraint), anything else
+    /// a [`Statement`](Self::Statement).
     ///
     /// ```no_run
     /// # use tenantry::{Error, TenantDb};
@@ -70,10 +76,20 @@ impl Error {
             },
             Some((code, _)) if code == "TN003" => Self::Relocating { client },
             Some((code, error)) if code == "TN004" || code == "TN005" => refused(error),
-            _ => Self::Statement {
-                client,
-                step: step.into(),
-                source: source.into(),
+            _ => match Violation::of(&source) {
+                Some(violation) => Self::Constraint {
+                    client,
+                    kind: violation.kind,
+                    constraint: violation.constraint,
+                    table: violation.table,
+                    step: step.into(),
+                    source: source.into(),
+                },
+                None => Self::Statement {
+                    client,
+                    step: step.into(),
+                    source: source.into(),
+                },
             },
         }
     }
@@ -97,6 +113,23 @@ pub(crate) fn is_connection_failure(error: &sqlx::Error) -> bool {
         }),
         _ => false,
     }
+}
+
+/// Whether the transaction gave way to another, or to a relocation, and did nothing: run from its start, it may
+/// succeed. Not one that waited for a lock as long as it may: it would wait as long again.
+pub(crate) fn is_overtaken(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "40001" | "40P01" | "TN001" | "TN003"))
+}
+
+/// Whether it was refused because an earlier statement of its transaction had failed.
+pub(crate) fn is_of_failed_transaction(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("25P02")
 }
 
 /// Whether the kernel says that the session is not bound to a client that is served here, if to any.

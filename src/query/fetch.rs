@@ -1,18 +1,13 @@
-#![expect(clippy::disallowed_methods, reason = "streams the rows of a statement")]
-
-use futures_core::stream::BoxStream;
-use futures_util::StreamExt;
 use sqlx::postgres::{PgQueryResult, PgRow};
-use sqlx::{Decode, Executor, FromRow, Postgres, Row, Type};
+use sqlx::{Decode, FromRow, Postgres, Row, Type};
 
 use super::page::{Cursor, Page, Position};
-use super::run::{On, Retry, decode, rendered};
+use super::run::{decode, rendered};
 use super::select::Select;
-use super::send::{spell, statement};
+use super::send::spell;
 use super::tenant_query::TenantQuery;
 use super::verb::sealed::Verb;
 use super::verb::{Shape, Writes};
-use crate::database::{Database, within};
 use crate::error::{Error, Result};
 
 impl<V: Verb> TenantQuery<'_, V> {
@@ -142,7 +137,7 @@ pub trait Scalar: for<'r> Decode<'r, Postgres> + Type<Postgres> + Send + Unpin {
 
 impl<T: for<'r> Decode<'r, Postgres> + Type<Postgres> + Send + Unpin> Scalar for T {}
 
-impl<'t> TenantQuery<'t, Select<'t>> {
+impl TenantQuery<'_, Select<'_>> {
     /// How many rows meet the conditions; order, limit and offset do not count.
     ///
     /// # Errors
@@ -175,118 +170,6 @@ impl<'t> TenantQuery<'t, Select<'t>> {
         })?;
         let (value,) = decode(client, step, &row)?;
         Ok(value)
-    }
-
-    /// One row after the other, as the database sends them: rows that are not read are not held. The stream
-    /// has its connection until it ends or is dropped.
-    ///
-    /// ```no_run
-    /// # async fn example(acme: tenantry::TenantDb) -> tenantry::Result<()> {
-    /// use futures_util::TryStreamExt;
-    ///
-    /// let mut titles = acme.query("documents").columns(["title"]).fetch::<(String,)>();
-    /// while let Some((title,)) = titles.try_next().await? {
-    ///     println!("{title}");
-    /// }
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`fetch_all`](Self::fetch_all), as items; nothing follows one. A connection that is lost after the
-    /// first row is not replaced.
-    ///
-    /// # Cancel safety
-    /// Dropped, its connection is made good behind the caller, or closed.
-    pub fn fetch<T>(mut self) -> BoxStream<'t, Result<T>>
-    where
-        T: for<'r> FromRow<'r, PgRow> + Send + 't,
-    {
-        let stream = async_stream::try_stream! {
-            self.expect_sendable()?;
-            let client = self.source.client;
-            let mut followed = false;
-            'sending: loop {
-                let statement = statement(&self.on, &self.source, &self.verb, Shape::Rows).await?;
-                let step = statement.step;
-                let failed = |source| Error::of_statement(client, step, source);
-                match &mut self.on {
-                    On::Tx(tx) => {
-                        if statement.residue {
-                            tx.expect_residue();
-                        }
-                        let (sent, timeout) = (statement.sent(tx.is_pooled()), tx.answer_timeout());
-                        let mut rows = tx.connection()?.fetch(sent);
-                        while let Some(row) = within(timeout, async { rows.next().await.transpose() }).await.map_err(failed)? {
-                            yield decode(client, step, &row)?;
-                        }
-                        break;
-                    }
-                    On::Db(db) => match &db.tenant.database {
-                        Database::Dedicated(database) => {
-                            let pool = database.pool().await?;
-                            let mut conn = pool.acquire().await.map_err(failed)?;
-                            let mut rows = conn.fetch(statement.sent(false));
-                            while let Some(row) = rows.next().await.transpose().map_err(failed)? {
-                                yield decode(client, step, &row)?;
-                            }
-                            break;
-                        }
-                        Database::Pool(pool) => {
-                            let bound = pool.bound(&db.tenant.record, &db.tenant.guards, statement.mode).await;
-                            let bound = db.check(bound).await;
-                            let mut retry = Retry::default();
-                            let mut lease = match db.followed(&bound).await? {
-                                Some(moved) if !followed => {
-                                    followed = true;
-                                    self.on = On::Db(moved);
-                                    continue 'sending;
-                                }
-                                _ => bound?,
-                            };
-                            loop {
-                                if statement.residue {
-                                    lease.expect_residue();
-                                }
-                                let (timeout, pooled, used) = (lease.answer_timeout(), lease.is_pooled(), lease.is_used());
-                                let mut begun = false;
-                                let mut rows = lease.connection()?.fetch(statement.sent(pooled));
-                                let ended = loop {
-                                    match within(timeout, async { rows.next().await.transpose() }).await {
-                                        Ok(Some(row)) => {
-                                            begun = true;
-                                            yield decode(client, step, &row)?;
-                                        }
-                                        Ok(None) => break Ok(()),
-                                        Err(error) => break Err(error),
-                                    }
-                                };
-                                drop(rows);
-                                match ended {
-                                    Ok(()) => {
-                                        lease.done(statement.mode).await?;
-                                        break 'sending;
-                                    }
-                                    Err(error) if begun => Err(failed(error))?,
-                                    Err(error) => {
-                                        let again = statement.again(&mut retry, lease, used, error).await;
-                                        let again = db.check(again).await;
-                                        lease = match db.followed(&again).await? {
-                                            Some(moved) if !followed => {
-                                                followed = true;
-                                                self.on = On::Db(moved);
-                                                continue 'sending;
-                                            }
-                                            _ => again?,
-                                        };
-                                    }
-                                }
-                            }
-                        }
-                    },
-                }
-            }
-        };
-        stream.boxed()
     }
 
     /// The rows of one page, from the cursor of another page of the same query on, or from the beginning; as

@@ -24,6 +24,7 @@ mod run;
 mod select;
 mod send;
 mod source;
+mod stream;
 mod tenant_query;
 #[cfg(test)]
 mod tests;

@@ -141,9 +141,14 @@ impl Statement<'_> {
                 }
                 let db = tx.db().clone();
                 let (sent, timeout) = (self.sent(tx.is_pooled()), tx.answer_timeout());
-                let result = within(timeout, A::read(tx.connection()?, sent))
-                    .await
-                    .map_err(|source| Error::of_statement(client, self.step, source));
+                let mut log = tx.log(&self.sql);
+                let answered = within(timeout, A::read(tx.connection()?, sent)).await;
+                tx.note(&answered);
+                if let Some(log) = &mut log {
+                    log.note(&answered);
+                }
+                drop(log);
+                let result = answered.map_err(|source| Error::of_statement(client, self.step, source));
                 db.check(result).await
             }
             On::Db(db) => match &db.tenant.database {
@@ -175,7 +180,11 @@ impl Statement<'_> {
             }
             let (timeout, pooled) = (lease.answer_timeout(), lease.is_pooled());
             let used = lease.is_used();
-            match within(timeout, A::read(lease.connection()?, self.sent(pooled))).await {
+            let mut log = lease.log(&self.sql);
+            let answered = within(timeout, A::read(lease.connection()?, self.sent(pooled))).await;
+            log.note(&answered);
+            drop(log);
+            match answered {
                 Ok(answer) => {
                     lease.done(self.mode).await?;
                     return Ok(answer);

@@ -7,16 +7,14 @@ use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo}
 use sqlx::{Either, Execute, Executor, PgConnection, Postgres, SqlStr};
 
 use super::guard;
+use super::standing::Standing;
 use super::tx::TenantTx;
-use crate::database::within;
+use crate::database::{StatementLog, within};
 use crate::error::Error;
 
 impl TenantTx {
-    /// How long its answers may take, the connection and the query, where the query may run here.
-    fn admit<'q, E: Execute<'q, Postgres>>(
-        &mut self,
-        mut query: E,
-    ) -> sqlx::Result<(Option<Duration>, &mut PgConnection, Admitted)> {
+    /// The way to the server and the query, where the query may run here.
+    fn admit<'q, E: Execute<'q, Postgres>>(&mut self, mut query: E) -> sqlx::Result<(Way<'_>, Admitted)> {
         let client = self.db.id();
         let pooled = self.is_pooled();
         // A statement that was prepared before has a name, and behind a pooler nobody who knows it.
@@ -36,11 +34,9 @@ impl TenantTx {
         if guard::sets_statement_timeout(sql.as_str()) {
             self.expect_patience();
         }
-        let timeout = self.answer_timeout();
-        let conn = self.connection_for_host().map_err(Error::into_sqlx)?;
+        let way = self.way(Some(&sql))?;
         Ok((
-            timeout,
-            conn,
+            way,
             Admitted {
                 sql,
                 arguments,
@@ -50,7 +46,7 @@ impl TenantTx {
         ))
     }
 
-    fn admit_text(&mut self, sql: &SqlStr) -> sqlx::Result<(Option<Duration>, &mut PgConnection)> {
+    fn admit_text(&mut self, sql: &SqlStr) -> sqlx::Result<Way<'_>> {
         let named = self.is_pooled().then_some(NAMED);
         if let Some(reason) = guard::refusal(sql.as_str()).or(named) {
             let what = sql.as_str().chars().take(80).collect();
@@ -61,9 +57,51 @@ impl TenantTx {
             }
             .into_sqlx());
         }
-        let timeout = self.answer_timeout();
-        let conn = self.connection_for_host().map_err(Error::into_sqlx)?;
-        Ok((timeout, conn))
+        self.way(None)
+    }
+
+    fn way(&mut self, run: Option<&SqlStr>) -> sqlx::Result<Way<'_>> {
+        let (timeout, log) = (self.answer_timeout(), run.and_then(|sql| self.log(sql.clone())));
+        let (conn, standing) = self.connection_for_host().map_err(Error::into_sqlx)?;
+        let witness = Witness { standing, log };
+        Ok(Way {
+            timeout,
+            conn,
+            witness,
+        })
+    }
+}
+
+/// Where a statement of the host goes, and how long its answers may take.
+struct Way<'t> {
+    timeout: Option<Duration>,
+    conn: &'t mut PgConnection,
+    witness: Witness<'t>,
+}
+
+/// Who is to know of the answers.
+struct Witness<'t> {
+    standing: &'t mut Standing,
+    log: Option<StatementLog<SqlStr>>,
+}
+
+impl Witness<'_> {
+    fn note<T>(&mut self, answered: &sqlx::Result<T>) {
+        self.standing.note(answered);
+        if let Some(log) = &mut self.log {
+            log.note(answered);
+        }
+    }
+
+    /// The answer, if it comes in time, noted.
+    async fn of<T>(
+        mut self,
+        timeout: Option<Duration>,
+        answer: impl Future<Output = sqlx::Result<T>>,
+    ) -> sqlx::Result<T> {
+        let answered = within(timeout, answer).await;
+        self.note(&answered);
+        answered
     }
 }
 
@@ -121,7 +159,12 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         E: 'q + Execute<'q, Postgres>,
     {
         match self.admit(query) {
-            Ok((timeout, conn, query)) => each_within(timeout, conn.fetch_many(query)),
+            Ok((way, query)) => {
+                let mut witness = way.witness;
+                each_within(way.timeout, way.conn.fetch_many(query))
+                    .inspect(move |answered| witness.note(answered))
+                    .boxed()
+            }
             Err(error) => stream::once(async { Err(error) }).boxed(),
         }
     }
@@ -132,7 +175,7 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         E: 'q + Execute<'q, Postgres>,
     {
         match self.admit(query) {
-            Ok((timeout, conn, query)) => Box::pin(within(timeout, conn.fetch_optional(query))),
+            Ok((way, query)) => Box::pin(way.witness.of(way.timeout, way.conn.fetch_optional(query))),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }
@@ -146,7 +189,10 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
     {
         match self.admit_text(&sql) {
-            Ok((timeout, conn)) => Box::pin(within(timeout, conn.prepare_with(sql, parameters))),
+            Ok(way) => Box::pin(
+                way.witness
+                    .of(way.timeout, way.conn.prepare_with(sql, parameters)),
+            ),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }
@@ -156,7 +202,7 @@ impl<'c> Executor<'c> for &'c mut TenantTx {
         'c: 'e,
     {
         match self.admit_text(&sql) {
-            Ok((timeout, conn)) => Box::pin(within(timeout, conn.describe(sql))),
+            Ok(way) => Box::pin(way.witness.of(way.timeout, way.conn.describe(sql))),
             Err(error) => Box::pin(async { Err(error) }),
         }
     }

@@ -22,6 +22,13 @@ pub(super) fn refusal(sql: &str) -> Option<&'static str> {
     if is("set") {
         let second = words.next().unwrap_or_default();
         let third = words.next().unwrap_or_default();
+        if second.eq_ignore_ascii_case("constraints") {
+            // When they are checked, in this transaction.
+            return None;
+        }
+        if second.eq_ignore_ascii_case("transaction") {
+            return Some(CHARACTERISTICS);
+        }
         let role = |word: &str| {
             ["role", "session"]
                 .iter()
@@ -66,6 +73,9 @@ pub(super) fn sets_statement_timeout(sql: &str) -> bool {
 const CONTROL: &str = "it controls the transaction; use begin, commit and rollback of the handle";
 const SESSION: &str =
     "it changes the session, which other clients use next; `set local` stays in the transaction";
+/// A pool database has answered before the host's first statement, and refuses most of it; a dedicated one has not.
+const CHARACTERISTICS: &str =
+    "isolation and access are of the transaction from its beginning; say them to begin_with";
 const COPY: &str = "its rows travel outside the protocol of statements; select them, or insert from unnest";
 
 /// The leading words of a statement, past blanks and comments.
@@ -135,6 +145,9 @@ mod tests {
             "rollback and chain",
             "prepare transaction 'x'",
             "commit prepared 'x'",
+            "set transaction isolation level serializable",
+            "SET TRANSACTION READ WRITE",
+            "set /* */ transaction read only",
         ] {
             assert!(refusal(sql).is_some(), "{sql:?}");
         }
@@ -146,6 +159,8 @@ mod tests {
             "set role other",
             "set search_path = x",
             "set session authorization x",
+            "set session characteristics as transaction read only",
+            "set constraints_of_mine = x",
             "set local role other",
             "set local session authorization other",
             "SET LOCAL tenantry.ticket = ''",
@@ -176,6 +191,8 @@ mod tests {
             "with x as (select 1) select * from x",
             "update agents set name = $1",
             "set local statement_timeout = '1s'",
+            "set constraints all deferred",
+            "SET /* a comment */ CONSTRAINTS a, b IMMEDIATE",
             "savepoint a",
             "release savepoint a",
             "rollback to savepoint a",

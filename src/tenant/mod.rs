@@ -1,10 +1,15 @@
 //! Access to one client's data: the scoped handle, its transactions and what they refuse.
 
+mod attempt;
 mod db;
 mod executor;
 mod guard;
+mod run;
+mod standing;
 mod tx;
 
+pub use self::attempt::Attempt;
 pub use self::db::TenantDb;
 pub(crate) use self::db::{Router, Tenant};
+pub use self::run::RunOptions;
 pub use self::tx::TenantTx;

@@ -10,7 +10,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Postgres};
 
 use super::db::TenantDb;
-use crate::database::{DedicatedPool, Lease, TransactionOptions};
+use super::standing::Standing;
+use crate::database::{DedicatedPool, Lease, StatementLog, TransactionOptions};
 use crate::error::{self, Error, Result};
 
 /// A transaction on one client's data: a plain sqlx executor inside, still scoped.
@@ -33,6 +34,7 @@ use crate::error::{self, Error, Result};
 pub struct TenantTx {
     pub(super) db: TenantDb,
     conn: Conn,
+    standing: Standing,
 }
 
 #[expect(clippy::large_enum_variant, reason = "the large one is the common one")]
@@ -57,6 +59,7 @@ impl TenantTx {
         Self {
             db,
             conn: Conn::Scoped(lease),
+            standing: Standing::default(),
         }
     }
 
@@ -88,14 +91,15 @@ impl TenantTx {
         Ok(Self {
             db,
             conn: Conn::Straight(straight),
+            standing: Standing::default(),
         })
     }
 
     /// Commits.
     ///
     /// # Errors
-    /// [`Error::Statement`] where a statement of the transaction had failed, which ends in a rollback, or a
-    /// deferred constraint fails now; [`Error::ScopeRefused`] where the scope of the transaction is not the
+    /// [`Error::Statement`] where a statement of the transaction had failed, which ends in a rollback;
+    /// [`Error::Constraint`] where a deferred one fails now; [`Error::ScopeRefused`] where the scope of the transaction is not the
     /// one it was begun with; [`Error::CommitUnknown`] where the connection was lost.
     ///
     /// # Cancel safety
@@ -121,16 +125,31 @@ impl TenantTx {
 
     /// The connection, for statements of the library.
     pub(crate) fn connection(&mut self) -> Result<&mut PgConnection> {
-        match &mut self.conn {
-            Conn::Scoped(lease) => lease.connection(),
-            Conn::Straight(straight) => straight.connection(),
-        }
+        self.conn.connection()
     }
 
-    /// The connection, for statements of the host.
-    pub(super) fn connection_for_host(&mut self) -> Result<&mut PgConnection> {
+    /// The connection, for statements of the host, and what is to know their answers.
+    pub(super) fn connection_for_host(&mut self) -> Result<(&mut PgConnection, &mut Standing)> {
         self.expect_residue();
-        self.connection()
+        Ok((self.conn.connection()?, &mut self.standing))
+    }
+
+    /// Takes note of what a statement of the library was answered.
+    pub(crate) fn note<T>(&mut self, answered: &sqlx::Result<T>) {
+        self.standing.note(answered);
+    }
+
+    /// How it stands, by what its statements were answered.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Tells of a statement that is sent now; `None` on a dedicated database, where sqlx does.
+    pub(crate) fn log<S: AsRef<str>>(&self, sql: S) -> Option<StatementLog<S>> {
+        match &self.conn {
+            Conn::Scoped(lease) => Some(lease.log(sql)),
+            Conn::Straight(_) => None,
+        }
     }
 
     /// Says that the host sets the statement timeout by itself.
@@ -178,6 +197,15 @@ impl fmt::Debug for TenantTx {
         f.debug_struct("TenantTx")
             .field("db", &self.db)
             .finish_non_exhaustive()
+    }
+}
+
+impl Conn {
+    fn connection(&mut self) -> Result<&mut PgConnection> {
+        match self {
+            Self::Scoped(lease) => lease.connection(),
+            Self::Straight(straight) => straight.connection(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row};
 use tenantry::schema::{apply_to_dedicated, apply_to_pool};
 use tenantry::{
     ClientConnectionManager, ClientId, ClientRef, ClientStatus, Directory, Keyring, ManagerOptions,
-    NewClient, NewPool, PlatformDirectory, PoolId, TenantDb, TenantTx,
+    NewClient, NewPool, PlatformDirectory, PoolId, RunOptions, TenantDb, TenantTx,
 };
 
 fn is_send<T: Send>(future: T) -> T {
@@ -69,6 +69,60 @@ async fn of_a_transaction(mut tx: TenantTx, other: TenantTx) -> tenantry::Result
     let _ = is_send(sqlx::query("select 1").execute(&mut tx)).await;
     is_send(tx.commit()).await?;
     is_send(other.rollback()).await
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What it borrows of its caller goes into the closure.
+async fn renamed(db: &TenantDb, name: &str) -> Result<u64, Failure> {
+    db.run(async |mut tx| {
+        let agents = tx.update("agents").set("name", name).all().execute().await?;
+        in_a_function(&mut tx, name).await?;
+        Ok(agents)
+    })
+    .await
+}
+
+#[expect(clippy::disallowed_methods, reason = "SQL of a host's own")]
+async fn in_a_function(tx: &mut TenantTx, name: &str) -> sqlx::Result<()> {
+    let select = sqlx::query("select $1").bind(name);
+    select.execute(tx).await.map(drop)
+}
+
+async fn handler(axum::extract::State(db): axum::extract::State<TenantDb>, name: String) -> String {
+    renamed(&db, &name)
+        .await
+        .map_or_else(|error| error.to_string(), |agents| agents.to_string())
+}
+
+#[expect(dead_code, clippy::disallowed_methods, reason = "compiled alone")]
+async fn of_a_run(db: TenantDb, name: String) -> Result<(), Failure> {
+    is_send(renamed(&db, &name)).await?;
+    let _: axum::Router = axum::Router::new()
+        .route("/", axum::routing::post(handler))
+        .with_state(db.clone());
+    tokio::spawn(async move {
+        let mut runs = 0;
+        let options = RunOptions::default().attempts(3);
+        let counted = db.run_with(options, |mut tx| {
+            runs += 1;
+            let name = name.clone();
+            async move {
+                sqlx::query("select 1").execute(&mut *tx).await?;
+                in_a_function(&mut tx, &name).await?;
+                Ok::<_, Failure>(())
+            }
+        });
+        counted.await?;
+        db.run(async |mut tx| {
+            let _: Vec<Agent> = tx.query("agents").eq("slug", &name).fetch_all().await?;
+            Ok::<_, tenantry::Error>(())
+        })
+        .await?;
+        Ok::<_, Failure>(runs)
+    })
+    .await??;
+    Ok(())
 }
 
 #[expect(dead_code, reason = "compiled alone")]

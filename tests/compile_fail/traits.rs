@@ -6,9 +6,9 @@ use std::ops::{Deref, DerefMut};
 use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Executor, PgConnection, PgPool, Postgres};
 use tenantry::{
-    ClientConnectionManager, ClientId, ClientRecord, ClientRef, ClientSlug, DedicatedPool, Delete, Error,
-    Insert, Keyring, ManagerOptions, NewClient, NewPool, PlatformDirectory, Rpc, Select, TenantDb,
-    TenantQuery, TenantTx, Update,
+    Attempt, ClientConnectionManager, ClientId, ClientRecord, ClientRef, ClientSlug, DedicatedPool, Delete,
+    Error, Insert, Keyring, ManagerOptions, NewClient, NewPool, PlatformDirectory, Rpc, RunOptions, Select,
+    TenantDb, TenantQuery, TenantTx, Update,
 };
 
 const fn is_send<T: Send>() {}
@@ -31,6 +31,8 @@ const _: () = {
     is_send::<DedicatedPool>();
     is_sync::<DedicatedPool>();
     is_send::<TenantTx>();
+    is_send::<Attempt>();
+    is_shared::<RunOptions>();
     is_send::<TenantQuery<'_, Select<'_>>>();
     is_send::<TenantQuery<'_, Insert<'_>>>();
     is_send::<TenantQuery<'_, Update<'_>>>();
@@ -83,6 +85,10 @@ is_not!(TenantTx: Executor<'static>);
 is_not!(TenantTx: Acquire<'static>);
 is_not!(&'static mut TenantTx: Acquire<'static>);
 is_not!(&'static mut TenantTx: Into<&'static mut PgConnection>);
+
+is_not!(Attempt: Clone);
+is_not!(Attempt: Into<TenantTx>);
+is_not!(Attempt: Into<PgConnection>);
 
 // A handle comes from the manager alone, a record from a directory.
 is_not!(TenantDb: Default);

@@ -10,44 +10,12 @@
 use futures_util::TryStreamExt as _;
 use sqlx::types::chrono::{DateTime, Utc};
 use sqlx::{Either, Executor as _, Postgres, QueryBuilder, SqlSafeStr as _, Statement as _};
-use tenantry::testing::Fixture;
-use tenantry::{ClientConnectionManager, Error, ErrorKind, TenantDb};
+use tenantry::{ConstraintKind, Error, ErrorKind};
 use uuid::Uuid;
 
-use crate::support::HOST;
+use crate::homes::Homes;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
-
-/// Acme on the pool, beside Bolt, and Vast on its own database.
-struct Clients {
-    fixture: Fixture,
-    manager: ClientConnectionManager,
-    acme: TenantDb,
-    bolt: TenantDb,
-    vast: TenantDb,
-}
-
-impl Clients {
-    async fn start() -> Result<Self, Box<dyn std::error::Error>> {
-        let fixture = Fixture::start(&HOST).await?;
-        let manager = fixture.manager().await?;
-        let acme = manager.tenant(fixture.shared_client("acme").await?.id).await?;
-        let bolt = manager.tenant(fixture.shared_client("bolt").await?.id).await?;
-        let vast = manager.tenant(fixture.dedicated_client("vast").await?.id).await?;
-        Ok(Self {
-            fixture,
-            manager,
-            acme,
-            bolt,
-            vast,
-        })
-    }
-
-    async fn close(self) {
-        self.manager.close().await;
-        self.fixture.close().await;
-    }
-}
 
 #[derive(Debug, PartialEq)]
 struct Agent {
@@ -57,10 +25,10 @@ struct Agent {
 }
 
 #[tokio::test]
-async fn the_macros_run_on_a_pool_and_on_a_dedicated_database() -> Outcome {
-    let clients = Clients::start().await?;
+async fn the_macros_run_wherever_the_client_is() -> Outcome {
+    let homes = Homes::open().await?;
     let before = Utc::now();
-    for db in [&clients.acme, &clients.bolt, &clients.vast] {
+    for db in homes.each() {
         let mut tx = db.begin().await?;
         let name = format!("Guide of {}", db.client().name);
         let added = sqlx::query!(
@@ -100,14 +68,14 @@ async fn the_macros_run_on_a_pool_and_on_a_dedicated_database() -> Outcome {
         tx.commit().await?;
         assert_eq!(db.query("agents").eq("model_id", "small-2").count().await?, 1);
     }
-    clients.close().await;
+    homes.close().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn the_query_builder_of_sqlx_runs_in_the_clients_scope() -> Outcome {
-    let clients = Clients::start().await?;
-    for db in [&clients.bolt, &clients.acme, &clients.vast] {
+    let homes = Homes::open().await?;
+    for db in homes.each() {
         let mut tx = db.begin().await?;
         let mut insert = QueryBuilder::<Postgres>::new("insert into agents (slug, name) ");
         insert.push_values(
@@ -129,14 +97,14 @@ async fn the_query_builder_of_sqlx_runs_in_the_clients_scope() -> Outcome {
         assert_eq!(count.build_query_scalar::<i64>().fetch_one(&mut tx).await?, 2);
         tx.commit().await?;
     }
-    clients.close().await;
+    homes.close().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn rows_stream_and_the_transaction_goes_on_after_a_stream_was_dropped() -> Outcome {
-    let clients = Clients::start().await?;
-    for db in [&clients.bolt, &clients.acme, &clients.vast] {
+    let homes = Homes::open().await?;
+    for db in homes.each() {
         db.insert("documents")
             .rows(0..100, |row, n| {
                 row.set("title", format!("{n:03}"));
@@ -164,21 +132,27 @@ async fn rows_stream_and_the_transaction_goes_on_after_a_stream_was_dropped() ->
                 .count(),
             2
         );
-        let statement = (&mut tx)
-            .prepare("select count(*) from documents".into_sql_str())
-            .await?;
-        let count: i64 = statement.query_scalar().fetch_one(&mut tx).await?;
-        assert_eq!(count, 100);
+        let sql = "select count(*) from documents".into_sql_str();
+        if homes.is_pooled(db) {
+            // It would have a name.
+            let refused = (&mut tx).prepare(sql).await.unwrap_err();
+            let refused = Error::from_sqlx(db.client().id, refused);
+            assert!(matches!(refused, Error::StatementRefused { .. }), "{refused:?}");
+        } else {
+            let statement = (&mut tx).prepare(sql).await?;
+            let count: i64 = statement.query_scalar().fetch_one(&mut tx).await?;
+            assert_eq!(count, 100);
+        }
         tx.commit().await?;
     }
-    clients.close().await;
+    homes.close().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_statement_that_the_transaction_refuses_is_told_through_sqlx_and_harms_nothing() -> Outcome {
-    let clients = Clients::start().await?;
-    for db in [&clients.acme, &clients.vast] {
+    let homes = Homes::open().await?;
+    for db in homes.each() {
         let id = db.client().id;
         let mut tx = db.begin().await?;
         db_agent(&mut tx).await?;
@@ -224,7 +198,7 @@ async fn a_statement_that_the_transaction_refuses_is_told_through_sqlx_and_harms
         tx.commit().await?;
         assert_eq!(db.query("agents").count().await?, 1);
     }
-    clients.close().await;
+    homes.close().await;
     Ok(())
 }
 
@@ -237,17 +211,26 @@ async fn db_agent(tx: &mut tenantry::TenantTx) -> sqlx::Result<()> {
 
 #[tokio::test]
 async fn an_error_of_sqlx_becomes_what_it_means_for_the_client() -> Outcome {
-    let clients = Clients::start().await?;
-    let id = clients.acme.client().id;
+    let homes = Homes::open().await?;
+    let id = homes.acme.client().id;
 
-    let mut tx = clients.acme.begin().await?;
+    let mut tx = homes.acme.begin().await?;
     db_agent(&mut tx).await?;
     let error = Error::from_sqlx(id, db_agent(&mut tx).await.unwrap_err());
-    assert!(matches!(error, Error::Statement { .. }), "{error:?}");
+    assert!(
+        matches!(
+            error,
+            Error::Constraint {
+                kind: ConstraintKind::Unique,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
     assert_eq!(error.constraint(), Some("agents_client_id_slug_key"));
     assert!(tx.commit().await.is_err(), "the transaction had failed");
 
-    let mut tx = clients.acme.begin().await?;
+    let mut tx = homes.acme.begin().await?;
     sqlx::query("select tenantry.hello()").execute(&mut tx).await?;
     let error = Error::from_sqlx(id, db_agent(&mut tx).await.unwrap_err());
     assert!(
@@ -255,26 +238,22 @@ async fn an_error_of_sqlx_becomes_what_it_means_for_the_client() -> Outcome {
         "{error:?}"
     );
     drop(tx);
-    assert_eq!(clients.acme.query("agents").count().await?, 0);
-    clients.close().await;
+    assert_eq!(homes.acme.query("agents").count().await?, 0);
+    homes.close().await;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_dedicated_database_gives_its_pool_and_a_pool_database_none() -> Outcome {
-    let clients = Clients::start().await?;
-    assert!(clients.acme.pool().await?.is_none());
-    assert!(clients.bolt.pool().await?.is_none());
-    let pool = clients
-        .vast
-        .pool()
-        .await?
-        .expect("a dedicated database has a pool");
+    let homes = Homes::open().await?;
+    assert!(homes.acme.pool().await?.is_none());
+    assert!(homes.bolt.pool().await?.is_none());
+    let pool = homes.vast.pool().await?.expect("a dedicated database has a pool");
     let count = sqlx::query_scalar!(r#"select count(*) as "count!" from agents"#)
         .fetch_one(&*pool)
         .await?;
     assert_eq!(count, 0);
     drop(pool);
-    clients.close().await;
+    homes.close().await;
     Ok(())
 }

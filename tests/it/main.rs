@@ -1,9 +1,11 @@
 //! The crate against a real PostgreSQL, a module per behaviour.
 
 mod cancellation;
+mod executor;
 mod explain;
 mod fence;
 mod half_open;
+mod homes;
 mod isolation;
 mod kernel;
 mod layers;
@@ -13,8 +15,10 @@ mod pgbouncer;
 mod platform;
 mod pooler;
 mod private_server;
+mod refusals;
 mod residue;
 mod routing;
+mod run;
 mod safety;
 mod schema;
 mod scope;

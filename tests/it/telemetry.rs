@@ -6,11 +6,13 @@
 )]
 
 use std::fmt::{Debug, Write as _};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sqlx::Connection as _;
 use tenantry::testing::Fixture;
+use tenantry::{ClientConnectionManager, ClientRecord, ConnectionOptions};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -19,16 +21,25 @@ use crate::support::HOST;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
-/// Writes down every span and event of the crate, a line each.
+/// Writes down every span and event of the crate and of sqlx, a line each, for as long as the test listens.
 #[derive(Clone, Default)]
 struct Recorder {
     lines: Arc<Mutex<Vec<String>>>,
     spans: Arc<AtomicU64>,
+    deaf: Arc<AtomicBool>,
 }
 
 impl Recorder {
     fn write(&self, metadata: &Metadata<'_>, record: impl FnOnce(&mut Line)) {
-        let mut line = Line(metadata.name().to_owned());
+        if self.deaf.load(Ordering::Relaxed) {
+            return;
+        }
+        let name = if metadata.is_event() {
+            format!("{} {}", metadata.level(), metadata.target())
+        } else {
+            metadata.name().to_owned()
+        };
+        let mut line = Line(name);
         record(&mut line);
         self.lines.lock().unwrap().push(line.0);
     }
@@ -48,7 +59,9 @@ impl Visit for Line {
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("tenantry")
+        ["tenantry", "sqlx"]
+            .iter()
+            .any(|target| metadata.target().starts_with(target))
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
@@ -122,6 +135,23 @@ async fn spans_name_the_client_and_the_work_and_nothing_secret() -> Outcome {
     ] {
         assert!(heard.contains(&span), "{span}: {heard:#?}");
     }
+    // Each statement of both, and not its values.
+    for sql in [
+        "insert into public.agents (client_id, slug, name) values ($1, $2, $3)",
+        "select slug from agents",
+        "select count(*) from public.agents where client_id = $1",
+    ] {
+        let told = heard.iter().any(|line| {
+            line.starts_with(&format!(
+                "DEBUG tenantry::statement message=a statement client={id} "
+            )) && line.contains(&format!("sql={sql:?} outcome=\"answered\""))
+        });
+        assert!(told, "{sql}: {heard:#?}");
+    }
+    let again = format!(
+        "client={id} sql=\"select count(*) from public.agents where client_id = $1\" outcome=\"refused: TN0"
+    );
+    assert!(heard.iter().any(|line| line.contains(&again)), "{heard:#?}");
     let ticket = id.as_uuid().simple().to_string();
     for line in &heard {
         assert!(
@@ -130,6 +160,54 @@ async fn spans_name_the_client_and_the_work_and_nothing_secret() -> Outcome {
         );
     }
     manager.close().await;
+
+    statements_are_told(&fixture, &recorder, &acme).await?;
+    recorder.deaf.store(true, Ordering::Relaxed);
     fixture.close().await;
+    Ok(())
+}
+
+/// Every one is slow for whoever says so; SQL of the host's is told, and so is a refusal.
+async fn statements_are_told(fixture: &Fixture, recorder: &Recorder, acme: &ClientRecord) -> Outcome {
+    let (id, ticket) = (acme.id, acme.id.as_uuid().simple().to_string());
+    let options = ConnectionOptions::default().slow_statement(Duration::from_nanos(1));
+    let manager =
+        ClientConnectionManager::connect(fixture.manager_options().pool_connections(options)).await?;
+    let mut tx = manager.tenant(acme.id).await?.begin().await?;
+    sqlx::query("select slug from agent where slug = $1")
+        .bind("a-bound-value")
+        .execute(&mut tx)
+        .await
+        .unwrap_err();
+    drop(tx);
+    // On a dedicated database it is sqlx that tells.
+    let vast = manager
+        .tenant(fixture.dedicated_client("heard-alone").await?.id)
+        .await?;
+    vast.insert("agents")
+        .set("slug", "a-bound-value")
+        .set("name", "heard alone")
+        .execute()
+        .await?;
+    manager.close().await;
+    let heard = recorder.take();
+    let slow = format!(
+        "WARN tenantry::statement message=a statement was slow client={id} \
+         sql=\"select slug from agent where slug = $1\" outcome=\"refused: 42P01\""
+    );
+    assert!(heard.iter().any(|line| line.starts_with(&slow)), "{heard:#?}");
+    let alone = "insert into public.agents (slug, name)";
+    assert!(
+        heard
+            .iter()
+            .any(|line| line.starts_with("DEBUG sqlx::query") && line.contains(alone)),
+        "{heard:#?}"
+    );
+    for line in &heard {
+        assert!(
+            !line.contains("a-bound-value") && !line.contains("heard alone") && !line.contains(&ticket),
+            "{line}"
+        );
+    }
     Ok(())
 }
