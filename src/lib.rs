@@ -30,10 +30,11 @@ pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatis
 pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, UnknownBinding};
 pub use self::error::{Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
-pub use self::provision::{NewClient, NewPool};
+pub use self::provision::{NewClient, NewPool, Promoted, VectorIndex};
 pub use self::query::{
     Bind, Delete, Filtered, Insert, Order, RowValues, Rpc, Select, TenantQuery, Update, Writes,
 };
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
+pub use self::schema::vectors::Metric;
 pub use self::secret::{Keyring, Sealed, SealedFor, SecretError};
 pub use self::tenant::{TenantDb, TenantTx};

@@ -10,9 +10,11 @@ pub(crate) mod cached;
 mod contestant;
 mod crew;
 mod crowd;
+pub(crate) mod embeddings;
 mod interleaved;
 mod parts;
 pub(crate) mod scope_targets;
+pub(crate) mod searched;
 mod stage;
 
 pub(crate) use self::contestant::{Contestant, Statement};

@@ -20,3 +20,4 @@ mod scope;
 mod sql;
 mod support;
 mod telemetry;
+mod vectors;

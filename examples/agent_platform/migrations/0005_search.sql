@@ -35,7 +35,7 @@ create function nearest_chunks(
     p_query_embedding vector,
     p_document_ids    uuid[],
     p_count           integer
-) returns table (id uuid, distance double precision)
+) returns setof document_chunks
 language plpgsql volatile security invoker
 set search_path = public, pg_temp
 set enable_sort = off
@@ -47,13 +47,13 @@ begin
     perform require_client(p_client_id);
     return query execute format(
         'with candidates as materialized (
-             select c.id, c.embedding
+             select c.*
              from document_chunks c
              where c.client_id = %L and ($2 is null or c.document_id = any ($2))
              order by c.embedding::halfvec(1024) <=> $1::halfvec(1024)
              limit 2 * $3
          )
-         select c.id, c.embedding <=> $1 from candidates c order by 2, 1 limit $3', p_client_id)
+         select c.* from candidates c order by c.embedding <=> $1, c.id limit $3', p_client_id)
     using p_query_embedding, p_document_ids, p_count;
 end
 $$;
@@ -81,8 +81,8 @@ as $$
 declare
     v_count     integer := greatest(coalesce(p_match_count, 10), 0);
     v_documents uuid[];
-    v_ids       uuid[];
-    v_distances double precision[];
+    v_scope     bigint;
+    v_nearest   document_chunks[];
 begin
     perform require_client(p_client_id);
     if p_agent_slug is not null then
@@ -94,23 +94,29 @@ begin
     end if;
 
     if tenantry.approximate('document_chunks', 'embedding') then
-        -- A thousand rows are read faster than an index is asked for those of them that are near.
-        perform from document_chunks c
-        where c.client_id = p_client_id and (v_documents is null or c.document_id = any (v_documents))
-        offset 1000 limit 1;
-        if found then
-            select array_agg(n.id), array_agg(n.distance) into v_ids, v_distances
-            from nearest_chunks(p_client_id, p_query_embedding, v_documents, v_count) n;
+        -- A thousand rows are read as fast as an index is asked for those of them that are near. How many there are
+        -- is told by some of the documents.
+        if v_documents is not null then
+            select count(*) * cardinality(v_documents) / greatest(least(cardinality(v_documents), 20), 1) into v_scope
+            from (
+                select from document_chunks c
+                where c.client_id = p_client_id and c.document_id = any (v_documents[:20])
+                limit 20000
+            ) of_some;
+        end if;
+        if v_scope is null or v_scope > 1000 then
+            v_nearest := array(
+                select n from nearest_chunks(p_client_id, p_query_embedding, v_documents, v_count) n);
         end if;
     end if;
-    if cardinality(v_ids) = v_count then
+    if cardinality(v_nearest) = v_count then
         return query
-        select c.id, c.document_id, d.title, c.chunk_index, c.content, d.metadata, 1 - n.distance
-        from unnest(v_ids, v_distances) n (id, distance)
-        join document_chunks c on c.client_id = p_client_id and c.id = n.id
-        join documents d on d.client_id = p_client_id and d.id = c.document_id
-        where n.distance <= 1 - p_match_threshold
-        order by n.distance, n.id;
+        select n.id, n.document_id, d.title, n.chunk_index, n.content, d.metadata, 1 - distance
+        from unnest(v_nearest) n
+        cross join lateral (values (n.embedding <=> p_query_embedding)) as measured (distance)
+        join documents d on d.client_id = p_client_id and d.id = n.document_id
+        where distance <= 1 - p_match_threshold
+        order by distance, n.id;
         return;
     end if;
 
@@ -140,7 +146,7 @@ create function nearest_transcripts(
     p_agent_id                uuid,
     p_exclude_conversation_id uuid,
     p_count                   integer
-) returns table (id uuid, distance double precision)
+) returns setof conversation_transcripts
 language plpgsql volatile security invoker
 set search_path = public, pg_temp
 set enable_sort = off
@@ -152,7 +158,7 @@ begin
     perform require_client(p_client_id);
     return query execute format(
         'with candidates as materialized (
-             select t.id, t.embedding
+             select t.*
              from conversation_transcripts t
              where t.client_id = %L and t.user_id = $2
                and ($3 is null or t.agent_id = $3)
@@ -160,7 +166,7 @@ begin
              order by t.embedding::halfvec(1024) <=> $1::halfvec(1024)
              limit 2 * $5
          )
-         select c.id, c.embedding <=> $1 from candidates c order by 2, 1 limit $5', p_client_id)
+         select c.* from candidates c order by c.embedding <=> $1, c.id limit $5', p_client_id)
     using p_query_embedding, p_user_id, p_agent_id, p_exclude_conversation_id, p_count;
 end
 $$;
@@ -188,10 +194,9 @@ set search_path = public, pg_temp
 set plan_cache_mode = force_custom_plan
 as $$
 declare
-    v_count     integer := greatest(coalesce(p_match_count, 10), 0);
-    v_agent     uuid;
-    v_ids       uuid[];
-    v_distances double precision[];
+    v_count   integer := greatest(coalesce(p_match_count, 10), 0);
+    v_agent   uuid;
+    v_nearest conversation_transcripts[];
 begin
     perform require_client(p_client_id);
     if p_agent_slug is not null then
@@ -206,18 +211,19 @@ begin
         where t.client_id = p_client_id and t.user_id = p_user_id and (v_agent is null or t.agent_id = v_agent)
         offset 1000 limit 1;
         if found then
-            select array_agg(n.id), array_agg(n.distance) into v_ids, v_distances
-            from nearest_transcripts(
-                p_client_id, p_user_id, p_query_embedding, v_agent, p_exclude_conversation_id, v_count) n;
+            v_nearest := array(
+                select n
+                from nearest_transcripts(
+                    p_client_id, p_user_id, p_query_embedding, v_agent, p_exclude_conversation_id, v_count) n);
         end if;
     end if;
-    if cardinality(v_ids) = v_count then
+    if cardinality(v_nearest) = v_count then
         return query
-        select t.id, t.conversation_id, t.agent_id, t.role, t.content, t.created_at, 1 - n.distance
-        from unnest(v_ids, v_distances) n (id, distance)
-        join conversation_transcripts t on t.client_id = p_client_id and t.id = n.id
-        where n.distance <= 1 - p_match_threshold
-        order by n.distance, n.id;
+        select n.id, n.conversation_id, n.agent_id, n.role, n.content, n.created_at, 1 - distance
+        from unnest(v_nearest) n
+        cross join lateral (values (n.embedding <=> p_query_embedding)) as measured (distance)
+        where distance <= 1 - p_match_threshold
+        order by distance, n.id;
         return;
     end if;
 
