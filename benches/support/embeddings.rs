@@ -62,7 +62,9 @@ impl Mixture<'_> {
             .map(|(at, scale)| at + 0.6 * scale * random.normal())
             .collect();
         let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-        vector.iter_mut().for_each(|value| *value /= length);
+        for value in &mut vector {
+            *value /= length;
+        }
         vector
     }
 }

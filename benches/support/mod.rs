@@ -7,6 +7,7 @@ mod backend;
 pub(crate) mod board;
 pub(crate) mod built;
 pub(crate) mod cached;
+mod chunks;
 mod contestant;
 mod crew;
 mod crowd;

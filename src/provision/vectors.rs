@@ -1,8 +1,3 @@
-#![expect(
-    clippy::disallowed_methods,
-    reason = "builds and drops the own indexes of clients"
-)]
-
 mod build;
 mod target;
 

@@ -160,10 +160,8 @@ async fn scans(tx: &mut TenantTx, index: &str) -> sqlx::Result<i64> {
         .await
 }
 
-async fn tuples(admin: &mut PgConnection, index: &str) -> f32 {
-    one(
-        admin,
-        &format!("select reltuples from pg_class where relname = '{index}'"),
-    )
-    .await
+/// How many rows the catalogue says that an index has.
+async fn tuples(admin: &mut PgConnection, index: &str) -> i64 {
+    let sql = format!("select reltuples::int8 from pg_class where relname = '{index}'");
+    one(admin, &sql).await
 }

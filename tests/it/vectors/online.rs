@@ -11,7 +11,7 @@ use crate::sql::{connect, one, run, until};
 async fn writers_go_on_while_an_index_is_built_and_dropped() -> Outcome {
     let place = Place::with(1_500).await?;
     let db = place.db().await?;
-    let (began, begun) = oneshot::channel();
+    let (began, first_write) = oneshot::channel();
     let (stop, stopped) = watch::channel(false);
     let writer = tokio::spawn({
         let db = db.clone();
@@ -37,7 +37,7 @@ async fn writers_go_on_while_an_index_is_built_and_dropped() -> Outcome {
             Ok::<i32, Error>(written)
         }
     });
-    begun.await?;
+    first_write.await?;
     let platform = place.fixture.platform();
     let first = platform.promote_vectors(place.acme, &index()).await?;
     assert!(platform.demote_vectors(place.acme, "spots", "spot").await?);

@@ -142,3 +142,23 @@ async fn names_of_any_spelling_are_indexed() -> Outcome {
     place.close().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_build_that_fails_leaves_nothing() -> Outcome {
+    let mut place = Place::with(20).await?;
+    let beyond = format!(
+        "update spots set spot = array_fill(65536, array[16])::vector where client_id = '{}' and id = 7",
+        place.acme
+    );
+    run(&mut place.admin, &beyond).await;
+    let error = place
+        .fixture
+        .platform()
+        .promote_vectors(place.acme, &index())
+        .await
+        .unwrap_err();
+    assert_eq!(error.sqlstate().as_deref(), Some("22003"), "{error:?}");
+    assert!(place.indexes().await.is_empty());
+    place.close().await;
+    Ok(())
+}

@@ -86,7 +86,7 @@ async fn few_rows_are_searched_exactly_whatever_index_there_is() -> Outcome {
     assert!(!of_client::<bool>(&db, by_default).await?);
     add_spots(&mut place.admin, place.acme, 300, 3_700).await;
     run(&mut place.admin, "analyze spots").await;
-    assert_eq!(super::tuples(&mut place.admin, &promoted.index).await, 4_000.0);
+    assert_eq!(super::tuples(&mut place.admin, &promoted.index).await, 4_000);
     assert!(of_client::<bool>(&db, by_default).await?);
     place.close().await;
     Ok(())
@@ -244,7 +244,7 @@ async fn so_is_one_that_an_older_system_made() -> Outcome {
     run(
         &mut superuser,
         "create extension vector; alter table spots add spot vector(3);
-         insert into spots (spot) select array[n, n * n, 1]::vector from generate_series(1, 500) n",
+         insert into spots (spot) select array[n, 500 - n, 1]::vector from generate_series(1, 500) n",
     )
     .await;
     let promoted = fixture.platform().promote_vectors(old, &index()).await?;
