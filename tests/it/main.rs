@@ -25,3 +25,4 @@ mod scope;
 mod sql;
 mod support;
 mod telemetry;
+mod vectors;

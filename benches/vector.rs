@@ -1,0 +1,175 @@
+//! Search by meaning in a pool of clients of every size: how much of the right answer, how many rows, and at what
+//! cost to the server.
+//!
+//! Run it with `cargo bench --bench vector`; it takes about a minute. With `TENANTRY_LONG=1` it has the 1,000
+//! clients and 150,000 vectors of 1,024 dimensions that the targets are for, and takes as long as one HNSW index of
+//! all of them does. With `-- --test` it shows that it works and nothing else.
+//!
+//! Each line is of one client, by `match_documents` through the library: exact until the client has 4,000 rows, by
+//! its own index from then on. Recall is of the ten nearest rows that reading all of the client's finds; the cost is
+//! the median of the server's time on a processor. Beside it, in the same run: the same rows in a table with one
+//! index for all, filtered behind it, with the settings that pgvector has by default. `of a tenth` is within the
+//! documents of an agent who has a tenth of them.
+
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
+
+mod support;
+
+use std::time::Instant;
+
+use support::board::{fact, heading, line};
+use support::runtime;
+use support::searched::{Library, Scale, Searched, Searcher, Shared, WANTED};
+
+/// For each size of a client, the milliseconds of a processor that a search may take.
+const TARGETS: [(u32, f64); 4] = [(20, 1.0), (200, 2.0), (2_000, 8.0), (20_000, 4.0)];
+
+fn main() {
+    let measures = std::env::args().any(|argument| argument == "--bench")
+        && !std::env::args().any(|argument| argument == "--test" || argument == "--quick");
+    let long = std::env::var("TENANTRY_LONG").is_ok_and(|value| value == "1");
+    let scale = match (measures, long) {
+        (false, _) => Scale {
+            clients: 12,
+            rows: 4_100,
+            exponent: 1.6,
+            dimensions: 32,
+            queries: 3,
+        },
+        (true, false) => Scale {
+            clients: 60,
+            rows: 4_800,
+            exponent: 1.2,
+            dimensions: 256,
+            queries: 40,
+        },
+        (true, true) => Scale {
+            clients: 1_000,
+            rows: 20_000,
+            exponent: 1.0,
+            dimensions: 1_024,
+            queries: 60,
+        },
+    };
+    runtime().block_on(run(scale));
+}
+
+async fn run(scale: Scale) {
+    let began = Instant::now();
+    let sizes = TARGETS.map(|(size, _)| size.min(scale.rows));
+    let mut library = Library::fill(scale, &sizes).await;
+    heading();
+    let filled = format!(
+        "{} x {} in {:.0?}",
+        library.total,
+        scale.dimensions,
+        began.elapsed()
+    );
+    fact("vectors of all clients", &filled);
+
+    let searched = library.searched.clone();
+    let largest = searched.last().unwrap();
+    let exact = measure(&mut library, largest, None, false).await;
+    fact(
+        &format!("{} rows, before its promotion", largest.rows),
+        &exact.told(),
+    );
+    let began = Instant::now();
+    library.promote().await;
+    let promoted = format!("{} in {:.0?}", library.largest.len(), began.elapsed());
+    fact("clients promoted", &promoted);
+    for shared in Shared::ALL {
+        let began = Instant::now();
+        library.copy(shared).await;
+        fact(
+            &format!("{}, built", shared.name()),
+            &format!("{:.0?}", began.elapsed()),
+        );
+    }
+
+    for (client, (_, target)) in searched.iter().zip(TARGETS) {
+        for scoped in [false, true] {
+            let of = if scoped { " of a tenth" } else { "" };
+            let name = format!("{} rows{of}", client.rows);
+            let ours = measure(&mut library, client, None, scoped).await;
+            line(
+                &format!("{name}, recall@10"),
+                &ours.found(),
+                ">= 0.99",
+                ours.recall >= 0.99 && ours.complete,
+            );
+            line(
+                &format!("{name}, server CPU"),
+                &ours.cost(),
+                &format!("<= {target:.0} ms"),
+                ours.millis.is_some_and(|millis| millis <= target),
+            );
+            for shared in Shared::ALL {
+                let theirs = measure(&mut library, client, Some(shared), scoped).await;
+                fact(&format!("{name}, {}", shared.name()), &theirs.told());
+            }
+        }
+    }
+    library.close().await;
+}
+
+/// What the searches of one client gave, on average, and what they cost.
+struct Measured {
+    recall: f64,
+    rows: f64,
+    /// Whether each gave as many rows as there are, up to those asked for.
+    complete: bool,
+    /// The median. `None` where the machine does not tell.
+    millis: Option<f64>,
+}
+
+impl Measured {
+    fn found(&self) -> String {
+        format!("{:.3} ({:.1} of {WANTED} rows)", self.recall, self.rows)
+    }
+
+    fn cost(&self) -> String {
+        self.millis
+            .map_or_else(|| "n/a".to_owned(), |millis| format!("{millis:.2} ms"))
+    }
+
+    fn told(&self) -> String {
+        format!("{:.3} ({:.1} rows), {}", self.recall, self.rows, self.cost())
+    }
+}
+
+async fn measure(library: &mut Library, client: &Searched, shared: Option<Shared>, scoped: bool) -> Measured {
+    let mut searcher: Searcher = match shared {
+        None => library.ours(client.id).await,
+        Some(shared) => library.theirs(client.id, shared).await,
+    };
+    // What a connection does once is no cost of a search.
+    for query in client.queries.iter().take(6) {
+        searcher.search(query, scoped).await;
+    }
+    let (mut found, mut right, mut rows, mut complete) = (0, 0, 0, true);
+    let mut millis = Vec::new();
+    for query in &client.queries {
+        let truth = library.truth(client.id, query, scoped).await;
+        let before = searcher.seconds_on_cpu();
+        let ids = searcher.search(query, scoped).await;
+        if let (Some(before), Some(after)) = (before, searcher.seconds_on_cpu()) {
+            millis.push((after - before) * 1e3);
+        }
+        found += ids.iter().filter(|id| truth.contains(id)).count();
+        right += truth.len();
+        rows += ids.len();
+        complete &= ids.len() == truth.len();
+    }
+    millis.sort_by(f64::total_cmp);
+    Measured {
+        recall: ratio(found, right),
+        rows: ratio(rows, client.queries.len()),
+        complete,
+        millis: millis.get(millis.len() / 2).copied(),
+    }
+}
+
+fn ratio(of: usize, all: usize) -> f64 {
+    f64::from(u32::try_from(of).unwrap()) / f64::from(u32::try_from(all.max(1)).unwrap())
+}
