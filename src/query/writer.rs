@@ -147,10 +147,15 @@ impl<'c> Writer<'c> {
 
     /// A value, for a column or parameter.
     pub(super) fn value(&mut self, value: &dyn Value, column: &str) -> Result<()> {
-        let added = value.add_to(&mut self.arguments);
-        let at = self.added(column, added)?;
+        let at = self.bind(value, column)?;
         self.place(at);
         Ok(())
+    }
+
+    /// Binds a value and returns its place, to be named once or more.
+    pub(super) fn bind(&mut self, value: &dyn Value, column: &str) -> Result<usize> {
+        let added = value.add_to(&mut self.arguments);
+        self.added(column, added)
     }
 
     fn added(&self, column: &str, added: Result<(), BoxDynError>) -> Result<usize> {

@@ -32,6 +32,15 @@ impl Metric {
         }
     }
 
+    /// The operator that measures by it.
+    pub(crate) const fn operator(self) -> &'static str {
+        match self {
+            Self::Cosine => "<=>",
+            Self::L2 => "<->",
+            Self::InnerProduct => "<#>",
+        }
+    }
+
     /// The operator class that indexes vectors of half precision by it.
     pub(crate) const fn half_class(self) -> &'static str {
         match self {
@@ -97,10 +106,15 @@ impl OwnIndexes {
             .persistent(false)
             .fetch_all(conn)
             .await?;
+        Ok(Self::of(indexes))
+    }
+
+    /// What [`OWN_INDEXES`] answered.
+    pub(crate) fn of(indexes: Vec<OwnIndex>) -> Self {
         let by_name = indexes.into_iter().map(|index| (index.name.clone(), index));
-        Ok(Self {
+        Self {
             by_name: by_name.collect(),
-        })
+        }
     }
 
     /// The client's own index on the column for that metric, built to the end or not.
@@ -114,7 +128,8 @@ impl OwnIndexes {
     }
 }
 
-const OWN_INDEXES: &str = "
+/// Every row is an [`OwnIndex`].
+pub(crate) const OWN_INDEXES: &str = "
 select i.relname::text as name, format('%I.%I', n.nspname, i.relname) as sql, x.indisvalid as valid,
        greatest(i.reltuples, 0)::int8 as rows
 from pg_class i
