@@ -140,22 +140,25 @@ impl Measured {
 
 async fn measure(library: &mut Library, client: &Searched, shared: Option<Shared>, scoped: bool) -> Measured {
     let mut searcher: Searcher = match shared {
-        None => library.ours(client.id).await,
-        Some(shared) => library.theirs(client.id, shared).await,
+        None => library.ours(client).await,
+        Some(shared) => library.theirs(client, shared).await,
     };
     // What a connection does once is no cost of a search.
     for query in client.queries.iter().take(6) {
         searcher.search(query, scoped).await;
     }
-    let (mut found, mut right, mut rows, mut complete) = (0, 0, 0, true);
-    let mut millis = Vec::new();
+    // One search after the other: a server that did something else meanwhile would have to warm up again.
+    let (mut answers, mut millis) = (Vec::new(), Vec::new());
     for query in &client.queries {
-        let truth = library.truth(client.id, query, scoped).await;
         let before = searcher.seconds_on_cpu();
-        let ids = searcher.search(query, scoped).await;
+        answers.push(searcher.search(query, scoped).await);
         if let (Some(before), Some(after)) = (before, searcher.seconds_on_cpu()) {
             millis.push((after - before) * 1e3);
         }
+    }
+    let (mut found, mut right, mut rows, mut complete) = (0, 0, 0, true);
+    for (query, ids) in client.queries.iter().zip(answers) {
+        let truth = library.truth(client, query, scoped).await;
         found += ids.iter().filter(|id| truth.contains(id)).count();
         right += truth.len();
         rows += ids.len();

@@ -37,6 +37,8 @@ pub(crate) struct Searched {
     pub(crate) id: ClientId,
     pub(crate) rows: u32,
     pub(crate) queries: Vec<Vector>,
+    /// Those of the agent, who has a tenth.
+    documents: Vec<Uuid>,
 }
 
 pub(crate) struct Library {
@@ -44,6 +46,8 @@ pub(crate) struct Library {
     pub(crate) manager: ClientConnectionManager,
     pub(crate) admin: PgConnection,
     database: String,
+    /// Of the manager's connection, once it is there.
+    pid: Option<i32>,
     pub(crate) total: u32,
     pub(crate) largest: Vec<ClientId>,
     pub(crate) searched: Vec<Searched>,
@@ -52,7 +56,6 @@ pub(crate) struct Library {
 /// The rows that a search asks for.
 pub(crate) const WANTED: usize = 10;
 
-/// The documents of the agent, who has a tenth of them.
 const OF_AGENT: &str = "select ad.document_id from agents a
     join agent_documents ad on ad.client_id = $1 and ad.agent_id = a.id
     where a.client_id = $1 and a.slug = 'tenth'";
@@ -92,10 +95,16 @@ impl Library {
             chunks::add(&mut admin, id, number, *rows, &mut mixture).await;
             if chosen.contains(&rank) {
                 let queries = (0..scale.queries).map(|_| Vector::from(mixture.next())).collect();
+                let documents = sqlx::query_scalar(OF_AGENT)
+                    .bind(id)
+                    .fetch_all(&mut admin)
+                    .await
+                    .unwrap();
                 searched.push(Searched {
                     id,
                     rows: *rows,
                     queries,
+                    documents,
                 });
             }
             ids.push((id, *rows));
@@ -110,6 +119,7 @@ impl Library {
             manager,
             admin,
             database,
+            pid: None,
             total: rows.iter().sum(),
             largest: ids
                 .iter()
@@ -175,34 +185,40 @@ impl Library {
     }
 
     /// The ids of the nearest rows, by reading all of the client's.
-    pub(crate) async fn truth(&mut self, client: ClientId, query: &Vector, scoped: bool) -> HashSet<Uuid> {
+    pub(crate) async fn truth(&mut self, client: &Searched, query: &Vector, scoped: bool) -> HashSet<Uuid> {
         let scope = scope(scoped);
         let sql = format!(
             "select id from document_chunks where client_id = $1 {scope} order by (embedding <=> $2) + 0 limit {WANTED}"
         );
         let ids: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(client)
+            .bind(client.id)
             .bind(query)
+            .bind(&client.documents)
             .fetch_all(&mut self.admin)
             .await
             .unwrap();
         ids.into_iter().collect()
     }
 
-    /// Who searches through the library.
-    pub(crate) async fn ours(&self, client: ClientId) -> Searcher {
-        let db = self.manager.tenant(client).await.unwrap();
-        db.query("agents").count().await.unwrap();
-        let pids = backend::pids(&self.fixture, &self.database).await;
-        assert_eq!(pids.len(), 1, "one connection of the manager");
+    /// Who searches through the library, on the one connection of the manager.
+    pub(crate) async fn ours(&mut self, client: &Searched) -> Searcher {
+        let db = self.manager.tenant(client.id).await.unwrap();
+        let pid = if let Some(pid) = self.pid {
+            pid
+        } else {
+            db.query("agents").count().await.unwrap();
+            let pids = backend::pids(&self.fixture, &self.database).await;
+            assert_eq!(pids.len(), 1, "nobody else is connected as yet");
+            *self.pid.insert(pids[0])
+        };
         Searcher {
-            pid: pids[0],
+            pid,
             by: By::Library(db),
         }
     }
 
     /// Who searches the index of all, on a connection of its own.
-    pub(crate) async fn theirs(&self, client: ClientId, shared: Shared) -> Searcher {
+    pub(crate) async fn theirs(&self, client: &Searched, shared: Shared) -> Searcher {
         let mut conn = PgConnection::connect_with(&self.fixture.app_options(&self.database))
             .await
             .unwrap();
@@ -218,7 +234,7 @@ impl Library {
             pid,
             by: By::Hand {
                 conn,
-                client,
+                client: client.clone(),
                 table: shared.table(),
             },
         }
@@ -266,7 +282,7 @@ enum By {
     Library(TenantDb),
     Hand {
         conn: PgConnection,
-        client: ClientId,
+        client: Searched,
         table: &'static str,
     },
 }
@@ -296,8 +312,9 @@ impl Searcher {
                     "select id from {table} where client_id = $1 {scope} order by embedding <=> $2 limit {WANTED}"
                 );
                 sqlx::query_scalar(AssertSqlSafe(sql))
-                    .bind(*client)
+                    .bind(client.id)
                     .bind(query)
+                    .bind(&client.documents)
                     .fetch_all(conn)
                     .await
                     .unwrap()
@@ -306,11 +323,12 @@ impl Searcher {
     }
 }
 
-fn scope(scoped: bool) -> String {
+/// The parameter is bound in any case.
+const fn scope(scoped: bool) -> &'static str {
     if scoped {
-        format!("and document_id = any (array({OF_AGENT}))")
+        "and document_id = any ($3)"
     } else {
-        String::new()
+        "and $3::uuid[] is not null"
     }
 }
 

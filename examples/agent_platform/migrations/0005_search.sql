@@ -6,7 +6,7 @@
 -- or too few did, the search is exact again.
 --
 -- Every function refuses a client that the connection is not bound to, and names the client for every
--- table, which prunes partitions. Plans are custom: a generic one would keep the branches that an
+-- table, which prunes partitions; asked by an assignment, it needs no plan. Plans are custom: a generic one would keep the branches that an
 -- argument of null turns off. A threshold in the where clause of the ordered scan would make it run on,
 -- so it is applied to the nearest rows only. The "+ 0" keeps an approximate index out of an exact search.
 
@@ -43,8 +43,9 @@ set jit = off
 set hnsw.ef_search = 100
 set hnsw.iterative_scan = relaxed_order
 as $$
+declare
+    v_bound text := require_client(p_client_id);
 begin
-    perform require_client(p_client_id);
     return query execute format(
         'with candidates as materialized (
              select c.*
@@ -79,12 +80,13 @@ set search_path = public, pg_temp
 set plan_cache_mode = force_custom_plan
 as $$
 declare
+    v_bound     text;
     v_count     integer := greatest(coalesce(p_match_count, 10), 0);
     v_documents uuid[];
     v_scope     bigint;
     v_nearest   document_chunks[];
 begin
-    perform require_client(p_client_id);
+    v_bound := require_client(p_client_id);
     if p_agent_slug is not null then
         v_documents := array(
             select ad.document_id
@@ -154,8 +156,9 @@ set jit = off
 set hnsw.ef_search = 100
 set hnsw.iterative_scan = relaxed_order
 as $$
+declare
+    v_bound text := require_client(p_client_id);
 begin
-    perform require_client(p_client_id);
     return query execute format(
         'with candidates as materialized (
              select t.*
@@ -194,11 +197,12 @@ set search_path = public, pg_temp
 set plan_cache_mode = force_custom_plan
 as $$
 declare
+    v_bound   text;
     v_count   integer := greatest(coalesce(p_match_count, 10), 0);
     v_agent   uuid;
     v_nearest conversation_transcripts[];
 begin
-    perform require_client(p_client_id);
+    v_bound := require_client(p_client_id);
     if p_agent_slug is not null then
         select a.id into v_agent from agents a where a.client_id = p_client_id and a.slug = p_agent_slug;
         if not found then
