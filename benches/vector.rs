@@ -5,8 +5,8 @@
 //! clients and 150,000 vectors of 1,024 dimensions that the targets are for, and takes as long as one HNSW index of
 //! all of them does. With `-- --test` it shows that it works and nothing else.
 //!
-//! Each line is of one client, by `match_documents` through the library: exact until the client has 4,000 rows, by
-//! its own index from then on. Recall is of the ten nearest rows that reading all of the client's finds; the cost is
+//! Each line is of one client, by `nearest` of the builder, with `match_documents` of the reference platform beside
+//! it: exact until the client has 4,000 rows, by its own index from then on. Recall is of the ten nearest rows that reading all of the client's finds; the cost is
 //! the median of the server's time on a processor. Beside it, in the same run: the same rows in a table with one
 //! index for all, filtered behind it, with the settings that pgvector has by default. `of a tenth` is within the
 //! documents of an agent who has a tenth of them.
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use support::board::{fact, heading, line};
 use support::runtime;
-use support::searched::{Library, Scale, Searched, Searcher, Shared, WANTED};
+use support::searched::{Library, Scale, Searched, Searcher, Shared, WANTED, Way};
 
 /// For each size of a client, the milliseconds of a processor that a search may take.
 const TARGETS: [(u32, f64); 4] = [(20, 1.0), (200, 2.0), (2_000, 8.0), (20_000, 4.0)];
@@ -69,7 +69,7 @@ async fn run(scale: Scale) {
 
     let searched = library.searched.clone();
     let largest = searched.last().unwrap();
-    let exact = measure(&mut library, largest, None, false).await;
+    let exact = measure(&mut library, largest, Way::Builder, false).await;
     fact(
         &format!("{} rows, before its promotion", largest.rows),
         &exact.told(),
@@ -91,7 +91,7 @@ async fn run(scale: Scale) {
         for scoped in [false, true] {
             let of = if scoped { " of a tenth" } else { "" };
             let name = format!("{} rows{of}", client.rows);
-            let ours = measure(&mut library, client, None, scoped).await;
+            let ours = measure(&mut library, client, Way::Builder, scoped).await;
             line(
                 &format!("{name}, recall@10"),
                 &ours.found(),
@@ -104,8 +104,10 @@ async fn run(scale: Scale) {
                 &format!("<= {target:.0} ms"),
                 ours.millis.is_some_and(|millis| millis <= target),
             );
+            let function = measure(&mut library, client, Way::Function, scoped).await;
+            fact(&format!("{name}, by match_documents"), &function.told());
             for shared in Shared::ALL {
-                let theirs = measure(&mut library, client, Some(shared), scoped).await;
+                let theirs = measure(&mut library, client, Way::Shared(shared), scoped).await;
                 fact(&format!("{name}, {}", shared.name()), &theirs.told());
             }
         }
@@ -138,10 +140,10 @@ impl Measured {
     }
 }
 
-async fn measure(library: &mut Library, client: &Searched, shared: Option<Shared>, scoped: bool) -> Measured {
-    let mut searcher: Searcher = match shared {
-        None => library.ours(client).await,
-        Some(shared) => library.theirs(client, shared).await,
+async fn measure(library: &mut Library, client: &Searched, way: Way, scoped: bool) -> Measured {
+    let mut searcher: Searcher = match way {
+        Way::Shared(shared) => library.theirs(client, shared).await,
+        way => library.ours(client, way).await,
     };
     // What a connection does once is no cost of a search.
     for query in client.queries.iter().take(6) {

@@ -201,7 +201,7 @@ impl Library {
     }
 
     /// Who searches through the library, on the one connection of the manager.
-    pub(crate) async fn ours(&mut self, client: &Searched) -> Searcher {
+    pub(crate) async fn ours(&mut self, client: &Searched, way: Way) -> Searcher {
         let db = self.manager.tenant(client.id).await.unwrap();
         let pid = if let Some(pid) = self.pid {
             pid
@@ -213,7 +213,10 @@ impl Library {
         };
         Searcher {
             pid,
-            by: By::Library(db),
+            by: match way {
+                Way::Function => By::Function(db),
+                _ => By::Builder(db),
+            },
         }
     }
 
@@ -245,6 +248,15 @@ impl Library {
         self.admin.close().await.unwrap();
         self.fixture.close().await;
     }
+}
+
+/// How a client's rows are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Builder,
+    Function,
+    /// Past the library.
+    Shared(Shared),
 }
 
 /// One index for all clients' rows, filtered behind it.
@@ -279,7 +291,9 @@ pub(crate) struct Searcher {
 }
 
 enum By {
-    Library(TenantDb),
+    Builder(TenantDb),
+    /// `match_documents` of the reference platform.
+    Function(TenantDb),
     Hand {
         conn: PgConnection,
         client: Searched,
@@ -295,7 +309,24 @@ impl Searcher {
 
     pub(crate) async fn search(&mut self, query: &Vector, scoped: bool) -> Vec<Uuid> {
         match &mut self.by {
-            By::Library(db) => {
+            By::Builder(db) => {
+                let mut chunks = db.query("document_chunks").columns(["id"]);
+                if scoped {
+                    let given = db
+                        .query("agent_documents")
+                        .columns(["document_id"])
+                        .join("agents")
+                        .eq("agents.slug", "tenth");
+                    chunks = chunks.is_in_query("document_id", given);
+                }
+                let rows: Vec<(Uuid,)> = chunks
+                    .nearest("embedding", query.clone())
+                    .fetch_all()
+                    .await
+                    .unwrap();
+                rows.into_iter().map(|(id,)| id).collect()
+            }
+            By::Function(db) => {
                 let mut call = db
                     .rpc("match_documents")
                     .arg("p_query_embedding", query.clone())

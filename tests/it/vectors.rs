@@ -5,6 +5,7 @@
     reason = "the functions that the tests share panic like tests"
 )]
 
+mod builder;
 mod online;
 mod reference;
 mod refusals;
