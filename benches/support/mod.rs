@@ -16,6 +16,7 @@ pub(crate) mod embeddings;
 mod interleaved;
 mod parts;
 pub(crate) mod scope_targets;
+pub(crate) mod search_targets;
 pub(crate) mod searched;
 mod stage;
 
