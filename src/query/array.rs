@@ -10,6 +10,7 @@ use crate::schema::{Catalogue, Column};
 /// An array of values that are each encoded already, in the binary format of PostgreSQL.
 pub(super) struct ArrayOf {
     info: PgTypeInfo,
+    each: PgTypeInfo,
     bytes: Vec<u8>,
 }
 
@@ -50,8 +51,14 @@ impl ArrayOf {
         buffer[16..20].copy_from_slice(&1_i32.to_be_bytes());
         Ok(Some(Self {
             info: PgTypeInfo::with_oid(Oid(array)),
+            each: first,
             bytes: std::mem::take(&mut *buffer),
         }))
+    }
+
+    /// The type of each value.
+    pub(super) fn each(&self) -> &PgTypeInfo {
+        &self.each
     }
 }
 

@@ -15,6 +15,7 @@ use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::schema::{Catalogue, Column, Table};
 use crate::telemetry;
+use crate::tenant::TenantTx;
 
 /// Rows in the binary format of COPY. Under row-level security COPY loads nothing, so this is for dedicated
 /// databases alone.
@@ -101,7 +102,13 @@ impl<V: Verb> TenantQuery<'_, V> {
         let span = telemetry::statement(client, "copy into", &self.source.table);
         let loading = async {
             match &mut self.on {
-                On::Tx(tx) => copy.load(tx.connection()?).await.map_err(failed),
+                On::Tx(tx) => {
+                    let mut inside = Inside { tx, in_step: false };
+                    let loaded = copy.load(inside.tx.connection()?).await;
+                    // An answer of the database ends the COPY.
+                    inside.in_step = matches!(&loaded, Ok(_) | Err(sqlx::Error::Database(_)));
+                    loaded.map_err(failed)
+                }
                 On::Db(db) => {
                     let Database::Dedicated(database) = &db.tenant.database else {
                         return Err(Error::Closed);
@@ -135,6 +142,21 @@ impl Drop for Loading {
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
             drop(conn.detach());
+        }
+    }
+}
+
+/// A transaction that is over unless its COPY was done: its end would be taken for the answer to the next
+/// statement, and the commit for one that succeeded.
+struct Inside<'a> {
+    tx: &'a mut TenantTx,
+    in_step: bool,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if !self.in_step {
+            self.tx.abandon();
         }
     }
 }

@@ -12,7 +12,9 @@ use crate::error::{Error, Result};
 
 impl<V: Verb> TenantQuery<'_, V> {
     /// The SQL as it would be sent, without its values: for logs and tests. Reads as
-    /// [`fetch_all`](Self::fetch_all) sends them, writes as [`execute`](TenantQuery::execute) does.
+    /// [`fetch_all`](Self::fetch_all) sends them, writes as [`execute`](TenantQuery::execute) does. A statement
+    /// whose values are not of its columns' own types is sent with a comment that tells it from others of the same
+    /// text, which is left out here.
     ///
     /// Nothing is sent, but a database that is not open yet is opened: its catalogue spells the names.
     ///

@@ -36,6 +36,11 @@ impl<'t> Fragment<'t> {
 
     /// Why it may not stand in parentheses, if it may not.
     pub(super) fn refusal(&self) -> Option<&'static str> {
+        let is_blank =
+            |piece: &Piece<'_>| matches!(piece, Piece::Text(sql) if sql.as_str().trim().is_empty());
+        if self.pieces.iter().all(is_blank) {
+            return Some("it is empty");
+        }
         let mut text = Text::default();
         for piece in &self.pieces {
             match piece {
@@ -112,12 +117,10 @@ impl Text {
                 }
             }
             c if in_name(c) => {
-                // The rest of the word, or its last letter and a quote would look like a literal with escapes.
-                let end = after.find(|c| !in_name(c)).unwrap_or(after.len());
-                return match (end, first) {
-                    (0, _) => after,
-                    _ => &after[end..],
-                };
+                // The rest of the word, or its last letter and a quote would look like a literal with escapes, and a
+                // dollar in it like the beginning of one.
+                let end = after.find(|c| !in_name(c) && c != '$');
+                return &after[end.unwrap_or(after.len())..];
             }
             _ => {}
         }
@@ -159,6 +162,9 @@ mod tests {
             "name = E'\\') or true or (\\''",
             "name = e'a'",
             "id = $1",
+            "name = a$$) or (true or name = a$$",
+            "",
+            " ",
         ] {
             assert!(Fragment::default().push(sql).refusal().is_some(), "{sql}");
         }

@@ -249,7 +249,8 @@ impl Insert<'_> {
             writer.push("r.* from unnest(");
             for (at, (array, column)) in arrays.into_iter().zip(&columns).enumerate() {
                 writer.push(if at == 0 { "" } else { ", " });
-                writer.value(&held(array), &column.name)?;
+                let each = array.each().clone();
+                writer.values_of(column, &held(array), &each)?;
             }
             writer.push(") as r");
             return Ok(());
@@ -333,7 +334,8 @@ impl Insert<'_> {
             writer.own_client()?;
             writer.push(", ");
         }
-        let all = self.records.iter().map(Record::to_json).collect();
+        let json = |record: &Record| record.to_json(writer, relations);
+        let all = self.records.iter().map(json).collect::<Result<_>>()?;
         first.write_rows("jsonb_to_recordset", &Json::Array(all), writer, relations)
     }
 

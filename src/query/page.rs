@@ -132,13 +132,16 @@ impl Position {
         writer: &mut Writer<'c>,
         relations: &Relations<'c>,
     ) -> Result<()> {
+        let keys = keys(order, writer, relations)?;
         writer.push(", array[");
-        for (at, key) in keys(order, writer, relations)?.into_iter().enumerate() {
+        for (at, key) in keys.iter().enumerate() {
             writer.push(if at == 0 { "" } else { ", " });
             key.write(writer, relations)?;
             writer.push("::text");
         }
-        writer.push("] as \"tenantry.key\"");
+        // There is nothing to tell its type by.
+        writer.push(if keys.is_empty() { "]::text[]" } else { "]" });
+        writer.push(" as \"tenantry.key\"");
         Ok(())
     }
 
@@ -162,6 +165,11 @@ impl Position {
         let keys: Vec<(Key<'c>, Option<&String>)> =
             keys.into_iter().zip(beside.iter().map(Option::as_ref)).collect();
         writer.push(joint);
+        if keys.is_empty() {
+            // A client has one row, and nothing is beyond it.
+            writer.push("false");
+            return Ok(());
+        }
         // One comparison of rows is what an index serves.
         let descending = keys.iter().all(|(key, _)| key.order.is_descending());
         let ascending = keys.iter().all(|(key, _)| !key.order.is_descending());
@@ -233,9 +241,12 @@ struct Key<'c> {
     column: &'c Column,
     order: Order,
     never_null: bool,
+    /// Not of a joined table, which may be the same one.
+    is_of_base: bool,
 }
 
-/// The columns of the order, and those of the table's key after them, which decide between equals.
+/// The columns of the order, and after them those of the keys of the table, and of the tables that are joined to it
+/// more than once a row, which decide between equals.
 fn keys<'c>(
     order: &[(Node<'_>, Order)],
     writer: &Writer<'c>,
@@ -254,6 +265,7 @@ fn keys<'c>(
             order: *order,
             // A column of a joined table is null where no row was joined.
             never_null: column.not_null && std::ptr::eq(relation, relations.base()),
+            is_of_base: std::ptr::eq(relation, relations.base()),
         });
     }
     let table = relations.base().table;
@@ -261,20 +273,42 @@ fn keys<'c>(
         return refused("the table has no key that decides between rows that are equal in the order");
     };
     let last = order.last().map_or(Order::Asc, |(_, order)| *order);
+    let after = if last.is_descending() {
+        Order::Desc
+    } else {
+        Order::Asc
+    };
     for name in &identity.columns {
         let Some(column) = table.column(name) else {
             continue;
         };
-        if !keys.iter().any(|key| std::ptr::eq(key.column, column)) {
+        if !keys
+            .iter()
+            .any(|key| std::ptr::eq(key.column, column) && key.is_of_base)
+        {
             keys.push(Key {
                 name: name.clone(),
                 column,
-                order: if last.is_descending() {
-                    Order::Desc
-                } else {
-                    Order::Asc
-                },
+                order: after,
                 never_null: true,
+                is_of_base: true,
+            });
+        }
+    }
+    // A row that several of a joined table belong to is there for each of them.
+    for relation in relations.all().filter(|relation| relation.is_many) {
+        let Some(identity) = relation.table.identity() else {
+            return refused("a joined table has no key that decides between its rows");
+        };
+        for name in &identity.columns {
+            let name = format!("{}.{name}", relation.name);
+            let (_, column) = relations.column(&name)?;
+            keys.push(Key {
+                name,
+                column,
+                order: after,
+                never_null: false,
+                is_of_base: false,
             });
         }
     }
@@ -287,7 +321,7 @@ impl<'c> Key<'c> {
     }
 
     fn write_value(&self, value: Option<&String>, writer: &mut Writer<'c>) -> Result<()> {
-        writer.value(&held(value.cloned()), &self.column.name)?;
+        writer.value_of_one_type(&held(value.cloned()), &self.column.name)?;
         writer.push("::");
         writer.push(&self.column.type_sql);
         Ok(())

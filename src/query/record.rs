@@ -47,8 +47,26 @@ impl Record {
         self.0.len() == other.0.len() && self.0.keys().all(|name| other.0.contains_key(name))
     }
 
-    pub(super) fn to_json(&self) -> Json {
-        Json::Object(self.0.clone())
+    /// As the database reads it. What serde makes of bytes is an array of numbers, whose text the database would
+    /// take for the bytes.
+    pub(super) fn to_json(&self, writer: &Writer<'_>, relations: &Relations<'_>) -> Result<Json> {
+        let mut fields = self.0.clone();
+        for (name, value) in &mut fields {
+            let (_, column) = relations.column(name)?;
+            let values = match (&*column.type_sql, &mut *value) {
+                ("bytea", value) => std::slice::from_mut(value),
+                ("bytea[]", Json::Array(values)) => values,
+                _ => continue,
+            };
+            for value in values {
+                match value {
+                    Json::Null | Json::String(_) => {}
+                    Json::Array(bytes) => *value = hex_of(bytes).ok_or_else(|| no_bytes(writer, name))?,
+                    _ => return Err(no_bytes(writer, name)),
+                }
+            }
+        }
+        Ok(Json::Object(fields))
     }
 
     /// `(a, b) = (select r.a, r.b from jsonb_to_record($1) as r(a text, b integer))`
@@ -63,7 +81,8 @@ impl Record {
             writer.column(relations, name)?;
         }
         writer.push(") = (select ");
-        self.write_rows("jsonb_to_record", &self.to_json(), writer, relations)?;
+        let record = self.to_json(writer, relations)?;
+        self.write_rows("jsonb_to_record", &record, writer, relations)?;
         writer.push(")");
         Ok(())
     }
@@ -84,7 +103,7 @@ impl Record {
         writer.push(" from ");
         writer.push(reader);
         writer.push("(");
-        writer.value(&held(Bound(records)), "records")?;
+        writer.value_of_one_type(&held(Bound(records)), "records")?;
         writer.push(") as r(");
         for (at, name) in self.columns().enumerate() {
             let (_, column) = relations.column(name)?;
@@ -95,5 +114,20 @@ impl Record {
         }
         writer.push(")");
         Ok(())
+    }
+}
+
+/// Bytes as the database reads them from a text.
+fn hex_of(bytes: &[Json]) -> Option<Json> {
+    let byte = |byte: &Json| u8::try_from(byte.as_u64()?).ok();
+    let bytes: Vec<u8> = bytes.iter().map(byte).collect::<Option<_>>()?;
+    Some(Json::String(format!("\\x{}", hex::encode(bytes))))
+}
+
+fn no_bytes(writer: &Writer<'_>, column: &str) -> Error {
+    Error::StatementRefused {
+        client: writer.client(),
+        what: format!("a record's {column}"),
+        reason: "bytes are an array of numbers from 0 to 255, or text as the database reads it",
     }
 }

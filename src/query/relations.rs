@@ -17,6 +17,8 @@ pub(super) struct Relations<'c> {
 pub(super) struct Relation<'c> {
     pub(super) table: &'c Table,
     pub(super) name: String,
+    /// Whether several of its rows may be joined to one.
+    pub(super) is_many: bool,
 }
 
 /// Two columns that are equal: of the joined relation, and of the one before it.
@@ -30,6 +32,7 @@ impl<'c> Relations<'c> {
             base: Relation {
                 table,
                 name: bare(name).to_owned(),
+                is_many: false,
             },
             joined: Vec::new(),
             qualified: false,
@@ -40,7 +43,11 @@ impl<'c> Relations<'c> {
     pub(super) fn aliased(client: ClientId, table: &'c Table, alias: String) -> Self {
         Self {
             client,
-            base: Relation { table, name: alias },
+            base: Relation {
+                table,
+                name: alias,
+                is_many: false,
+            },
             joined: Vec::new(),
             qualified: true,
         }

@@ -161,9 +161,10 @@ impl<'t> Rpc<'t> {
         let scoped = self.on.db().is_scoped();
         let this = &*self;
         let (spelt, mode) = rendered(&this.on, |catalogue| this.spell(catalogue, scoped)).await?;
+        let (sql, arguments) = spelt.sent();
         let statement = Statement {
-            sql: spelt.sql,
-            arguments: spelt.arguments,
+            sql,
+            arguments,
             step: Step("call", &self.source.table),
             mode,
             residue: true,

@@ -138,7 +138,7 @@ impl Select<'_> {
 
     /// Whether rows of the result are rows of the table.
     pub(super) fn is_plain(&self) -> bool {
-        matches!(self.distinct, Distinct::No) && self.groups.is_empty()
+        matches!(self.distinct, Distinct::No) && self.groups.is_empty() && self.having.is_empty()
     }
 
     /// Writes the query as it is fetched.
@@ -249,11 +249,11 @@ impl Select<'_> {
         }
         if let Some(rows) = self.limit {
             writer.push(" limit ");
-            writer.value(&held(i64::from(rows)), "limit")?;
+            writer.value_of_one_type(&held(i64::from(rows)), "limit")?;
         }
         if let Some(rows) = self.offset {
             writer.push(" offset ");
-            writer.value(&held(i64::from(rows)), "offset")?;
+            writer.value_of_one_type(&held(i64::from(rows)), "offset")?;
         }
         if let Some((lock, wait)) = self.lock {
             writer.push(lock.sql());
@@ -287,10 +287,14 @@ pub(super) fn related<'c>(
         let near = Relation {
             table: near.table,
             name: near.name.clone(),
+            is_many: near.is_many,
         };
+        let columns: Vec<&str> = pairs.iter().map(|(column, _)| column.name.as_str()).collect();
+        let is_many = !table.is_unique_over(&columns);
         let far = || Relation {
             table,
             name: name_of(join),
+            is_many,
         };
         joined.push((far(), near, pairs));
         relations.add(far())?;

@@ -101,12 +101,23 @@ pub(super) async fn send_in<A: Answer, V: Verb>(
 ) -> Result<A> {
     let statement = statement(on, source, verb, shape).await?;
     match statement.run(on).await {
-        // Says which column it was, where the database says no more than that some type is wrong.
-        Err(failed) if error::is_of_types(&failed) => {
-            Err(Box::pin(mismatched(on, source, verb, shape, failed)).await)
-        }
+        Err(failed) => Err(told(on, source, verb, shape, failed).await),
         answer => answer,
     }
+}
+
+/// The error, which says which column it was where the database says no more than that some type is wrong.
+pub(super) async fn told<V: Verb>(
+    on: &On<'_>,
+    source: &Source<'_>,
+    verb: &V,
+    shape: Shape,
+    failed: Error,
+) -> Error {
+    if error::is_of_types(&failed) {
+        return Box::pin(mismatched(on, source, verb, shape, failed)).await;
+    }
+    failed
 }
 
 /// The statement as the database that it goes to takes it.
@@ -118,16 +129,18 @@ pub(super) async fn statement<'s, V: Verb>(
 ) -> Result<Statement<'s>> {
     let scoped = on.db().is_scoped();
     let spelt = rendered(on, |catalogue| spell(source, verb, catalogue, scoped, shape)).await?;
+    let residue = spelt.runs_code;
+    let (sql, arguments) = spelt.sent();
     Ok(Statement {
-        sql: spelt.sql,
-        arguments: spelt.arguments,
+        sql,
+        arguments,
         step: Step(V::NAME, &source.table),
         mode: if V::WRITES || verb.needs_transaction().is_some() {
             Mode::ReadWrite
         } else {
             Mode::ReadOnly
         },
-        residue: spelt.runs_code,
+        residue,
     })
 }
 

@@ -7,7 +7,7 @@ use sqlx::{Executor, FromRow};
 
 use super::run::{On, Retry, Statement, decode};
 use super::select::Select;
-use super::send::statement;
+use super::send::{statement, told};
 use super::tenant_query::TenantQuery;
 use super::verb::Shape;
 use crate::client::ClientId;
@@ -51,16 +51,32 @@ impl<'t> TenantQuery<'t, Select<'t>> {
                 match &mut self.on {
                     On::Tx(tx) => {
                         let mut rows = in_transaction(tx, &statement);
-                        while let Some(row) = rows.next().await {
-                            yield decode(client, step, &row?)?;
+                        let ended = loop {
+                            match rows.next().await {
+                                Some(Ok(row)) => yield decode(client, step, &row)?,
+                                Some(Err(error)) => break Err(error),
+                                None => break Ok(()),
+                            }
+                        };
+                        drop(rows);
+                        if let Err(error) = ended {
+                            Err(told(&self.on, &self.source, &self.verb, Shape::Rows, error).await)?;
                         }
                         break;
                     }
                     On::Db(db) => match &db.tenant.database {
                         Database::Dedicated(database) => {
                             let mut rows = straight(database, &statement, client);
-                            while let Some(row) = rows.next().await {
-                                yield decode(client, step, &row?)?;
+                            let ended = loop {
+                                match rows.next().await {
+                                    Some(Ok(row)) => yield decode(client, step, &row)?,
+                                    Some(Err(error)) => break Err(error),
+                                    None => break Ok(()),
+                                }
+                            };
+                            drop(rows);
+                            if let Err(error) = ended {
+                                Err(told(&self.on, &self.source, &self.verb, Shape::Rows, error).await)?;
                             }
                             break;
                         }
@@ -112,7 +128,13 @@ impl<'t> TenantQuery<'t, Select<'t>> {
                                                 self.on = On::Db(moved);
                                                 continue 'sending;
                                             }
-                                            _ => again?,
+                                            _ => match again {
+                                                Ok(lease) => lease,
+                                                Err(error) => {
+                                                    let on = On::Db(db.clone());
+                                                    Err(told(&on, &self.source, &self.verb, Shape::Rows, error).await)?
+                                                }
+                                            },
                                         };
                                     }
                                 }

@@ -4,6 +4,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgTypeInfo};
 use sqlx::{Arguments as _, TypeInfo as _};
 
+use super::array::element_of;
 use super::bind::{Value, held};
 use super::condition::{Condition, Related, SubQuery, Whether};
 use super::expr::Node;
@@ -31,6 +32,8 @@ pub struct Writer<'c> {
     runs_code: bool,
     /// What was held against which column, where that is asked for.
     notes: Option<Notes>,
+    /// The types of values that are not their columns' own.
+    types: String,
 }
 
 /// What conditions and assignments hold against columns.
@@ -54,6 +57,8 @@ pub(super) struct Compared {
     pub(super) type_sql: String,
     pub(super) type_oid: u32,
     pub(super) given: PgTypeInfo,
+    /// Whether it is an array of values that are each held against the column.
+    pub(super) each: bool,
 }
 
 /// A statement as it is sent.
@@ -62,6 +67,7 @@ pub(super) struct Spelt {
     pub(super) arguments: PgArguments,
     pub(super) runs_code: bool,
     pub(super) notes: Notes,
+    types: String,
 }
 
 /// The number of values that the protocol can carry.
@@ -79,6 +85,7 @@ impl<'c> Writer<'c> {
             depth: 0,
             runs_code: false,
             notes: None,
+            types: String::new(),
         }
     }
 
@@ -96,6 +103,7 @@ impl<'c> Writer<'c> {
             arguments: self.arguments,
             runs_code: self.runs_code,
             notes: self.notes.unwrap_or_default(),
+            types: self.types,
         })
     }
 
@@ -145,17 +153,37 @@ impl<'c> Writer<'c> {
         Ok(())
     }
 
-    /// A value, for a column or parameter.
+    /// A value of any type, for a parameter or an expression.
     pub(super) fn value(&mut self, value: &dyn Value, column: &str) -> Result<()> {
         let at = self.bind(value, column)?;
         self.place(at);
         Ok(())
     }
 
-    /// Binds a value and returns its place, to be named once or more.
+    /// Binds a value of any type and returns its place, to be named once or more.
     pub(super) fn bind(&mut self, value: &dyn Value, column: &str) -> Result<usize> {
+        self.mark(&value.info());
         let added = value.add_to(&mut self.arguments);
         self.added(column, added)
+    }
+
+    /// A value that has the same type wherever the same SQL is sent.
+    pub(super) fn value_of_one_type(&mut self, value: &dyn Value, column: &str) -> Result<()> {
+        let added = value.add_to(&mut self.arguments);
+        let at = self.added(column, added)?;
+        self.place(at);
+        Ok(())
+    }
+
+    /// Notes the type of the next value for the statement's name.
+    fn mark(&mut self, info: &PgTypeInfo) {
+        let at = self.arguments.len() + 1;
+        // Writing to a String cannot fail.
+        let _ = match info.oid() {
+            Some(oid) => write!(self.types, " {at}:{}", oid.0),
+            // The name of a type of the host's, none of whose letters may end a comment.
+            None => write!(self.types, " {at}:{}", hex::encode(info.name())),
+        };
     }
 
     fn added(&self, column: &str, added: Result<(), BoxDynError>) -> Result<usize> {
@@ -315,20 +343,20 @@ impl<'c> Writer<'c> {
             Condition::Between(node, low, high) => {
                 self.test(node, " between ", &**low, relations)?;
                 self.push(" and ");
-                self.value(&**high, "an expression")
+                self.held_against(node, &**high, relations, false)
             }
             Condition::AnyOf(node, values) => {
                 self.note_tested(node, "=", relations);
                 self.node(node, relations)?;
                 self.push(" = any (");
-                self.value(&**values, "an expression")?;
+                self.held_against(node, &**values, relations, true)?;
                 self.push(")");
                 Ok(())
             }
             Condition::NoneOf(node, values) => {
                 self.node(node, relations)?;
                 self.push(" <> all (");
-                self.value(&**values, "an expression")?;
+                self.held_against(node, &**values, relations, true)?;
                 self.push(")");
                 Ok(())
             }
@@ -395,15 +423,55 @@ impl<'c> Writer<'c> {
 
     /// A value that is held against a column, or given to it.
     pub(super) fn value_of(&mut self, column: &Column, value: &dyn Value) -> Result<()> {
+        let info = value.info();
+        self.note_compared(column, &info, false);
+        if element_of(&info, column) != Some(column.type_oid) {
+            self.mark(&info);
+        }
+        self.value_of_one_type(value, &column.name)
+    }
+
+    /// An array of values that are each held against a column, or given to it.
+    pub(super) fn values_of(&mut self, column: &Column, values: &dyn Value, each: &PgTypeInfo) -> Result<()> {
+        let info = values.info();
+        self.note_compared(column, each, true);
+        if info.oid().map(|oid| oid.0) != self.catalogue.array_of(column.type_oid) {
+            self.mark(&info);
+        }
+        self.value_of_one_type(values, &column.name)
+    }
+
+    /// A value that is held against another, which is written already.
+    fn held_against(
+        &mut self,
+        node: &Node<'_>,
+        value: &dyn Value,
+        relations: &Relations<'c>,
+        each: bool,
+    ) -> Result<()> {
+        match node {
+            Node::Column(name) => {
+                let (_, column) = relations.column(name)?;
+                if each {
+                    self.values_of(column, value, &value.info())
+                } else {
+                    self.value_of(column, value)
+                }
+            }
+            _ => self.value(value, "an expression"),
+        }
+    }
+
+    fn note_compared(&mut self, column: &Column, given: &PgTypeInfo, each: bool) {
         if let Some(notes) = &mut self.notes {
             notes.compared.push(Compared {
                 column: column.name.clone(),
                 type_sql: column.type_sql.clone(),
                 type_oid: column.type_oid,
-                given: value.info(),
+                given: given.clone(),
+                each,
             });
         }
-        self.value(value, &column.name)
     }
 
     fn group(
@@ -455,7 +523,7 @@ impl<'c> Writer<'c> {
         self.push(search.reader);
         self.push("(");
         self.push(language.as_deref().unwrap_or_default());
-        self.value(&held(search.text.as_str()), "a text search")?;
+        self.value_of_one_type(&held(search.text.as_str()), "a text search")?;
         self.push(")");
         Ok(())
     }
@@ -504,7 +572,11 @@ impl<'c> Writer<'c> {
         while relations.all().any(|relation| relation.name == alias) {
             alias.push('_');
         }
-        let far = Relation { table, name: alias };
+        let far = Relation {
+            table,
+            name: alias,
+            is_many: false,
+        };
         self.push(if whether == Whether::IsNot { "not " } else { "" });
         self.push("exists (select from ");
         self.push(&table.sql);
@@ -566,6 +638,18 @@ impl fmt::Debug for Writer<'_> {
     }
 }
 
+impl Spelt {
+    /// The SQL as it is sent. sqlx knows a prepared statement by its text alone, so that one that was prepared for
+    /// values of other types has to have another: their bytes would be read as what they are not.
+    pub(super) fn sent(mut self) -> (String, PgArguments) {
+        if !self.types.is_empty() {
+            // Writing to a String cannot fail.
+            let _ = write!(self.sql, " /*{} */", self.types);
+        }
+        (self.sql, self.arguments)
+    }
+}
+
 impl Compared {
     /// Whether the value's type is of another kind than the column's.
     pub(super) fn is_of_another_kind(&self) -> bool {
@@ -574,8 +658,12 @@ impl Compared {
             return false;
         }
         let base = self.type_sql.split(['(', '[']).next().unwrap_or_default().trim();
-        let is_array = self.type_sql.ends_with("[]") || self.given.name().ends_with("[]");
-        is_array || kind_of(&base.to_ascii_lowercase()) != kind_of(&self.given.name().to_ascii_lowercase())
+        let given = match self.given.name().strip_suffix("[]") {
+            Some(element) if self.each => element,
+            _ => self.given.name(),
+        };
+        let is_array = self.type_sql.ends_with("[]") || given.ends_with("[]");
+        is_array || kind_of(&base.to_ascii_lowercase()) != kind_of(&given.to_ascii_lowercase())
     }
 }
 

@@ -159,6 +159,16 @@ impl TenantTx {
         }
     }
 
+    /// Closes the connection of a dedicated database, whose answers nobody waited for. The transaction is rolled
+    /// back by the server, and what is asked of it from now on is an error.
+    pub(crate) fn abandon(&mut self) {
+        if let Conn::Straight(straight) = &mut self.conn
+            && let Some(conn) = straight.conn.take()
+        {
+            drop(conn.detach());
+        }
+    }
+
     /// Whether it is behind a pooler, where statements have no names.
     pub(crate) fn is_pooled(&self) -> bool {
         matches!(&self.conn, Conn::Scoped(lease) if lease.is_pooled())

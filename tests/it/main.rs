@@ -15,6 +15,7 @@ mod pgbouncer;
 mod platform;
 mod pooler;
 mod private_server;
+mod query;
 mod refusals;
 mod residue;
 mod routing;

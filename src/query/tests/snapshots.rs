@@ -2,6 +2,43 @@
 
 use super::{On, catalogue, db, spelt};
 use crate::query::Order;
+use crate::schema::{CLIENT_COLUMN, Catalogue};
+
+/// The SQL on a pool and on a dedicated database, of tables that refer to each other.
+macro_rules! each {
+    ($query:expr) => {
+        each!($query, true)
+    };
+    ($query:expr, $rows:literal) => {
+        [On::Pool, On::Dedicated].map(|on| spelt($query, &related(), on, $rows).unwrap().sql)
+    };
+}
+
+mod conditions;
+mod groups;
+mod joins;
+mod pages;
+mod writes;
+
+/// Talks of agents, who may have a deputy in each, tags of talks, notes without a key, and models of all clients.
+fn related() -> Catalogue {
+    let mut catalogue = Catalogue::default();
+    let agents = [CLIENT_COLUMN, "id", "slug", "name", "version"];
+    catalogue.add_table_with("agents", false, &agents, &[], &[&["slug"]]);
+    let talks = [CLIENT_COLUMN, "id", "agent_id", "deputy_id", "model_id", "title"];
+    let refers = [("agent_id", "agents"), ("deputy_id", "agents")];
+    catalogue.add_table_with("talks", false, &talks, &refers, &[]);
+    catalogue.add_table_with(
+        "tags",
+        false,
+        &[CLIENT_COLUMN, "id", "talk_id"],
+        &[("talk_id", "talks")],
+        &[],
+    );
+    catalogue.add_table("notes", false, &[CLIENT_COLUMN, "subject", "text"]);
+    catalogue.add_table("models", true, &["id", "provider"]);
+    catalogue
+}
 
 /// The SQL on a pool and on a dedicated database.
 macro_rules! both {

@@ -121,6 +121,12 @@ impl Table {
         self.keys.iter().find(over)
     }
 
+    /// Whether no two rows of a client are equal in these columns, unless by nulls.
+    pub(crate) fn is_unique_over(&self, names: &[&str]) -> bool {
+        let within = |key: &Key| key.columns.iter().all(|column| names.contains(&column.as_str()));
+        self.keys.iter().any(within)
+    }
+
     pub(crate) fn foreign_keys_to(&self, table: &Self) -> impl Iterator<Item = &ForeignKey> {
         let to = table.qualified.clone();
         self.foreign_keys.iter().filter(move |key| key.to == to)
