@@ -161,7 +161,7 @@ impl<'t> Rpc<'t> {
         let this = &*self;
         let (spelt, mode) = rendered(&this.on, |catalogue| this.spell(catalogue, scoped)).await?;
         let statement = Statement {
-            sql: spelt.sql,
+            sql: spelt.sent(),
             arguments: spelt.arguments,
             step: Step("call", &self.source.table),
             mode,

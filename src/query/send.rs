@@ -119,7 +119,7 @@ pub(super) async fn statement<'s, V: Verb>(
     let scoped = on.db().is_scoped();
     let spelt = rendered(on, |catalogue| spell(source, verb, catalogue, scoped, shape)).await?;
     Ok(Statement {
-        sql: spelt.sql,
+        sql: spelt.sent(),
         arguments: spelt.arguments,
         step: Step(V::NAME, &source.table),
         mode: if V::WRITES || verb.needs_transaction().is_some() {

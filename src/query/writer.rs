@@ -1,4 +1,5 @@
 use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use sqlx::error::BoxDynError;
 use sqlx::postgres::{PgArguments, PgTypeInfo};
@@ -19,6 +20,8 @@ use crate::schema::{Catalogue, Column, Table, TableKind, nearest_name};
 pub struct Writer<'c> {
     sql: String,
     arguments: PgArguments,
+    /// The types of the values so far.
+    types: DefaultHasher,
     client: ClientId,
     catalogue: &'c Catalogue,
     /// On a pool database.
@@ -45,6 +48,8 @@ pub(super) struct Compared {
 pub(super) struct Spelt {
     pub(super) sql: String,
     pub(super) arguments: PgArguments,
+    /// Tells the types of its values from others.
+    types: u64,
     pub(super) runs_code: bool,
     pub(super) compared: Vec<Compared>,
 }
@@ -57,6 +62,7 @@ impl<'c> Writer<'c> {
         Self {
             sql: String::with_capacity(192),
             arguments: PgArguments::default(),
+            types: DefaultHasher::new(),
             client,
             catalogue,
             scoped,
@@ -79,6 +85,7 @@ impl<'c> Writer<'c> {
         Ok(Spelt {
             sql: self.sql,
             arguments: self.arguments,
+            types: self.types.finish(),
             runs_code: self.runs_code,
             compared: self.compared.unwrap_or_default(),
         })
@@ -132,6 +139,9 @@ impl<'c> Writer<'c> {
 
     /// A value, for a column or parameter.
     pub(super) fn value(&mut self, value: &dyn Value, column: &str) -> Result<()> {
+        let info = value.info();
+        info.oid().map(|oid| oid.0).hash(&mut self.types);
+        info.name().hash(&mut self.types);
         let added = value.add_to(&mut self.arguments);
         let at = self.added(column, added)?;
         self.place(at);
@@ -512,6 +522,17 @@ impl<'c> Writer<'c> {
             joint = " and ";
         }
         Ok(())
+    }
+}
+
+impl Spelt {
+    /// The SQL as it is sent. A connection knows its prepared statements by their text alone: one that was
+    /// prepared for values of other types would misread these.
+    pub(super) fn sent(&self) -> String {
+        if self.arguments.len() == 0 {
+            return self.sql.clone();
+        }
+        format!("{} /* {:016x} */", self.sql, self.types)
     }
 }
 
