@@ -134,7 +134,7 @@ impl Position {
         writer.push(", array[");
         for (at, key) in keys(order, writer, relations)?.into_iter().enumerate() {
             writer.push(if at == 0 { "" } else { ", " });
-            key.write(writer, relations)?;
+            key.write(writer, relations);
             writer.push("::text");
         }
         writer.push("] as \"tenantry.key\"");
@@ -169,7 +169,7 @@ impl Position {
             writer.push("(");
             for (at, (key, _)) in keys.iter().enumerate() {
                 writer.push(if at == 0 { "" } else { ", " });
-                key.write(writer, relations)?;
+                key.write(writer, relations);
             }
             writer.push(if descending { ") < (" } else { ") > (" });
             for (at, (key, value)) in keys.iter().enumerate() {
@@ -202,7 +202,7 @@ impl Position {
     ) -> Result<()> {
         for (at, key) in self.keys(order, writer, relations)?.into_iter().enumerate() {
             writer.push(if at == 0 { " order by " } else { ", " });
-            key.write(writer, relations)?;
+            key.write(writer, relations);
             writer.push(key.order.sql());
         }
         Ok(())
@@ -227,14 +227,15 @@ impl Position {
 
 /// A column of the order.
 struct Key<'c> {
-    /// As the caller names it.
-    name: String,
+    /// The relation that it is of, which tells apart the columns of a table that is joined to itself.
+    relation: String,
     column: &'c Column,
     order: Order,
     never_null: bool,
 }
 
-/// The columns of the order, and those of the table's key after them, which decide between equals.
+/// The columns of the order, and those of the tables' keys after them, which decide between equals: a row can
+/// be joined to several.
 fn keys<'c>(
     order: &[(Node<'_>, Order)],
     writer: &Writer<'c>,
@@ -248,41 +249,50 @@ fn keys<'c>(
         };
         let (relation, column) = relations.column(name)?;
         keys.push(Key {
-            name: name.clone().into_owned(),
+            relation: relation.name.clone(),
             column,
             order: *order,
             // A column of a joined table is null where no row was joined.
             never_null: column.not_null && std::ptr::eq(relation, relations.base()),
         });
     }
-    let table = relations.base().table;
-    let Some(identity) = table.identity() else {
-        return refused("the table has no key that decides between rows that are equal in the order");
-    };
     let last = order.last().map_or(Order::Asc, |(_, order)| *order);
-    for name in &identity.columns {
-        let Some(column) = table.column(name) else {
-            continue;
+    for relation in relations.all() {
+        let table = relation.table;
+        let Some(identity) = table.identity() else {
+            return refused("a table has no key that decides between rows that are equal in the order");
         };
-        if !keys.iter().any(|key| std::ptr::eq(key.column, column)) {
-            keys.push(Key {
-                name: name.clone(),
-                column,
-                order: if last.is_descending() {
-                    Order::Desc
-                } else {
-                    Order::Asc
-                },
-                never_null: true,
-            });
+        let is_base = std::ptr::eq(relation, relations.base());
+        for name in &identity.columns {
+            let Some(column) = table.column(name) else {
+                continue;
+            };
+            let is_it = |key: &Key<'c>| std::ptr::eq(key.column, column) && key.relation == relation.name;
+            if !keys.iter().any(is_it) {
+                keys.push(Key {
+                    relation: relation.name.clone(),
+                    column,
+                    order: if last.is_descending() {
+                        Order::Desc
+                    } else {
+                        Order::Asc
+                    },
+                    // A column of a joined table is null where no row was joined.
+                    never_null: is_base,
+                });
+            }
         }
     }
     Ok(keys)
 }
 
 impl<'c> Key<'c> {
-    fn write(&self, writer: &mut Writer<'c>, relations: &Relations<'c>) -> Result<()> {
-        writer.column(relations, &self.name).map(drop)
+    fn write(&self, writer: &mut Writer<'c>, relations: &Relations<'c>) {
+        if relations.is_qualified() {
+            writer.quoted(&self.relation);
+            writer.push(".");
+        }
+        writer.push(&self.column.sql);
     }
 
     fn write_value(&self, value: Option<&String>, writer: &mut Writer<'c>) -> Result<()> {
@@ -298,7 +308,7 @@ impl<'c> Key<'c> {
         writer: &mut Writer<'c>,
         relations: &Relations<'c>,
     ) -> Result<()> {
-        self.write(writer, relations)?;
+        self.write(writer, relations);
         if value.is_none() {
             writer.push(" is null");
             return Ok(());
@@ -319,17 +329,17 @@ impl<'c> Key<'c> {
                 writer.push("false");
                 return Ok(());
             }
-            self.write(writer, relations)?;
+            self.write(writer, relations);
             writer.push(" is not null");
             return Ok(());
         }
         writer.push("(");
-        self.write(writer, relations)?;
+        self.write(writer, relations);
         writer.push(if self.order.is_descending() { " < " } else { " > " });
         self.write_value(value, writer)?;
         if nulls_follow {
             writer.push(" or ");
-            self.write(writer, relations)?;
+            self.write(writer, relations);
             writer.push(" is null");
         }
         writer.push(")");
