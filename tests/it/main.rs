@@ -8,6 +8,7 @@ mod kernel;
 mod layers;
 mod limits;
 mod macros;
+mod model;
 mod pgbouncer;
 mod platform;
 mod pooler;
