@@ -225,10 +225,17 @@ fn value(random: &mut Random, kind: Kind) -> Cell {
 }
 
 fn maybe(random: &mut Random, relations: &Relations<'_>, depth: usize) -> Option<Test> {
-    let inner = |random: &mut Random| random.some(3, |random| test(random, relations, depth - 1));
+    if depth > 0 && random.chance(40) {
+        return group(random, relations, depth);
+    }
+    leaf(random, relations)
+}
+
+/// A condition on a column, if there is one of its kind.
+fn leaf(random: &mut Random, relations: &Relations<'_>) -> Option<Test> {
     let is = |wanted: Kind| move |kind: Kind| kind == wanted;
     let text = |random: &mut Random| (*random.pick(&TEXTS)).to_owned();
-    Some(match random.below(if depth == 0 { 16 } else { 26 }) {
+    Some(match random.below(16) {
         0..3 => {
             let place = relations.place(random, |_| true)?;
             let how = *random.pick(match relations.kind(place) {
@@ -304,16 +311,23 @@ fn maybe(random: &mut Random, relations: &Relations<'_>, depth: usize) -> Option
                 Test::Length(place, *random.pick(&COMPARISONS[..6]), length)
             }
         }
-        15 => {
+        _ => {
             let place = relations.place(random, Kind::is_ordered)?;
             let kind = relations.kind(place);
             let (or, against) = (value(random, kind), kind.value(random));
             Test::Or(place, or, *random.pick(&COMPARISONS), against)
         }
-        16..18 => Test::Any(inner(random)),
-        18 => Test::All(inner(random)),
-        19..21 => Test::NoneOf(inner(random)),
-        21..23 => {
+    })
+}
+
+/// A condition made of others.
+fn group(random: &mut Random, relations: &Relations<'_>, depth: usize) -> Option<Test> {
+    let inner = |random: &mut Random| random.some(3, |random| test(random, relations, depth - 1));
+    Some(match random.below(10) {
+        0..2 => Test::Any(inner(random)),
+        2 => Test::All(inner(random)),
+        3..5 => Test::NoneOf(inner(random)),
+        5..7 => {
             let place = relations.place(random, |_| true)?;
             let kind = relations.kind(place);
             let table = random.below(relations.schema.tables.len());
@@ -383,11 +397,11 @@ impl<T: super::cell::Native> OfCell for Option<T> {
 fn ask_one<'t, V: Filtered>(
     query: TenantQuery<'t, V>,
     db: &TenantDb,
-    test: &Test,
+    condition: &Test,
     relations: &Relations<'_>,
 ) -> TenantQuery<'t, V> {
     let name = |place: &Place| relations.name(*place);
-    match test {
+    match condition {
         Test::Against(place, how, cell) => {
             let (name, kind) = (name(place), fitting(relations.kind(*place), [cell]));
             of_kind!(kind, T => {

@@ -74,11 +74,15 @@ fn is_nothing(test: &Test) -> bool {
 }
 
 fn and(truths: impl Iterator<Item = Truth>) -> Truth {
-    truths.fold(Some(true), |one, other| match (one, other) {
-        (Some(false), _) | (_, Some(false)) => Some(false),
-        (Some(true), Some(true)) => Some(true),
-        _ => None,
-    })
+    let mut all = Some(true);
+    for truth in truths {
+        match truth {
+            Some(false) => return truth,
+            Some(true) => {}
+            None => all = None,
+        }
+    }
+    all
 }
 
 fn or(truths: impl Iterator<Item = Truth>) -> Truth {
@@ -106,9 +110,9 @@ pub(super) fn compares(one: &Cell, how: Compare, other: &Cell) -> Truth {
     })
 }
 
-fn truth(test: &Test, tuple: &Tuple<'_>, rows: &Rows) -> Truth {
+fn truth(condition: &Test, tuple: &Tuple<'_>, rows: &Rows) -> Truth {
     let of = |place: &Place| cell(tuple, *place);
-    match test {
+    match condition {
         Test::Against(place, how, value) => compares(of(place), *how, value),
         Test::Places(place, how, other) => compares(of(place), *how, of(other)),
         Test::Between(place, low, high) => and([

@@ -113,7 +113,7 @@ pub(super) fn question(random: &mut Random, schema: &Schema) -> Question {
             }
             (0, Kind::Json) => Test::HasKey(place, text(random)),
             (1, Kind::Json) => Test::JsonText(place, random.some(2, text), text(random)),
-            (0 | 1, Kind::Json | Kind::Texts) => Test::Contains(place, value(random, kind)),
+            (0 | 1, Kind::Texts) | (2, Kind::Json) => Test::Contains(place, value(random, kind)),
             (2, Kind::Texts) => Test::Overlaps(place, value(random, kind)),
             (2 | 3, kind) if kind.is_element() => Test::IsIn(
                 place,

@@ -189,7 +189,12 @@ impl Question {
             }
         }
         if let Form::Rows(shape) = &self.form {
-            for part in 0..3 {
+            let parts = [
+                shape.offset.is_some(),
+                shape.limit.is_some(),
+                !shape.order.is_empty(),
+            ];
+            for part in (0..3).filter(|part| parts[*part]) {
                 let mut shape = shape.clone();
                 match part {
                     0 => shape.offset = None,

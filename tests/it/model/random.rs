@@ -13,7 +13,7 @@ impl Random {
         random
     }
 
-    /// SplitMix64.
+    /// The next of `SplitMix64`.
     pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -101,6 +101,14 @@ impl Stage {
         })
     }
 
+    /// Takes row-level security away from the pool database, so that the scope of each statement is all there is.
+    pub(super) async fn drop_policies(&mut self) {
+        for table in self.schema.tables.iter().filter(|table| !table.is_shared) {
+            let sql = format!("drop policy tenantry_scope on {}", quoted(&table.name));
+            run(&mut self.admin, &sql).await;
+        }
+    }
+
     /// What is needed to have the same again.
     pub(super) fn replay(&self, case: u64) -> String {
         let mut text = format!(
