@@ -179,8 +179,9 @@ impl TenantQuery<'_, Select<'_>> {
     ///
     /// A page costs the same wherever it is, and rows that are added or removed meanwhile shift nothing: a
     /// cursor is a place between values, not a number. Rows that are equal in the order are put in that of the
-    /// table's key. The order is one of columns; an index over them serves it where they all go the same way
-    /// and are never null. The rows have one more column at their end.
+    /// table's key, and then of the joined tables'. The order is one of columns; an index over them serves it
+    /// where they all go the same way and are never null. Groups, distinct rows and an offset have no pages.
+    /// The rows have one more column at their end.
     ///
     /// ```no_run
     /// # use tenantry::{Cursor, Order, Page};
@@ -210,6 +211,10 @@ impl TenantQuery<'_, Select<'_>> {
             Some(cursor) => Position::read(cursor, &self.source, &self.verb.order)?,
             None => Position::default(),
         };
+        if let Some(reason) = self.verb.unpaged() {
+            let what = format!("a page of {}", self.source.table);
+            self.source.refuse(what, reason);
+        }
         let (backwards, begins) = (position.backwards, position.beside.is_none());
         let limit = self.verb.limit.unwrap_or(PAGE).min(u32::MAX - 1);
         self.verb.limit = Some(limit + 1);
@@ -253,7 +258,11 @@ impl TenantQuery<'_, Select<'_>> {
 
     /// A value of the cursor that is none of its column's type was not given out by us.
     fn of_cursor(&self, error: Error, begins: bool) -> Error {
-        if begins || !error.sqlstate().is_some_and(|code| code.starts_with("22")) {
+        if begins
+            || !error
+                .sqlstate()
+                .is_some_and(|code| code.starts_with("22") || code.starts_with("54"))
+        {
             return error;
         }
         Error::InvalidCursor {

@@ -141,6 +141,15 @@ impl Select<'_> {
         matches!(self.distinct, Distinct::No) && self.groups.is_empty() && self.having.is_empty()
     }
 
+    /// Why it cannot be read in pages, if it cannot.
+    pub(super) fn unpaged(&self) -> Option<&'static str> {
+        if !self.is_plain() || !self.having.is_empty() {
+            return Some("groups and distinct rows have no place in an order of rows");
+        }
+        self.offset
+            .map(|_| "each page would pass over so many rows; a cursor says where it begins")
+    }
+
     /// Writes the query as it is fetched.
     pub(super) fn write(&self, source: &Source<'_>, writer: &mut Writer<'_>) -> Result<()> {
         let (joined, relations) = related(source, writer)?;

@@ -11,9 +11,9 @@ use super::send::{statement, told};
 use super::tenant_query::TenantQuery;
 use super::verb::Shape;
 use crate::client::ClientId;
-use crate::database::{Database, DedicatedDatabase, within};
+use crate::database::{Database, DedicatedDatabase, PoolDatabase, within};
 use crate::error::{Error, Result};
-use crate::tenant::TenantTx;
+use crate::tenant::{Tenant, TenantDb, TenantTx};
 
 impl<'t> TenantQuery<'t, Select<'t>> {
     /// One row after the other, as the database sends them: rows that are not read are not held. The stream
@@ -44,108 +44,88 @@ impl<'t> TenantQuery<'t, Select<'t>> {
             self.expect_sendable()?;
             let client = self.source.client;
             let mut followed = false;
-            'sending: loop {
+            loop {
                 let statement = statement(&self.on, &self.source, &self.verb, Shape::Rows).await?;
-                let step = statement.step;
-                let failed = |source| Error::of_statement(client, step, source);
-                match &mut self.on {
-                    On::Tx(tx) => {
-                        let mut rows = in_transaction(tx, &statement);
-                        let ended = loop {
-                            match rows.next().await {
-                                Some(Ok(row)) => yield decode(client, step, &row)?,
-                                Some(Err(error)) => break Err(error),
-                                None => break Ok(()),
-                            }
-                        };
-                        drop(rows);
-                        if let Err(error) = ended {
-                            Err(told(&self.on, &self.source, &self.verb, Shape::Rows, error).await)?;
-                        }
-                        break;
-                    }
+                let mut rows = match &mut self.on {
+                    On::Tx(tx) => in_transaction(tx, &statement),
                     On::Db(db) => match &db.tenant.database {
-                        Database::Dedicated(database) => {
-                            let mut rows = straight(database, &statement, client);
-                            let ended = loop {
-                                match rows.next().await {
-                                    Some(Ok(row)) => yield decode(client, step, &row)?,
-                                    Some(Err(error)) => break Err(error),
-                                    None => break Ok(()),
-                                }
-                            };
-                            drop(rows);
-                            if let Err(error) = ended {
-                                Err(told(&self.on, &self.source, &self.verb, Shape::Rows, error).await)?;
-                            }
-                            break;
-                        }
-                        Database::Pool(pool) => {
-                            let bound = pool.bound(&db.tenant.record, &db.tenant.guards, statement.mode).await;
-                            let bound = db.check(bound).await;
-                            let mut retry = Retry::default();
-                            let mut lease = match db.followed(&bound).await? {
-                                Some(moved) if !followed => {
-                                    followed = true;
-                                    self.on = On::Db(moved);
-                                    continue 'sending;
-                                }
-                                _ => bound?,
-                            };
-                            loop {
-                                if statement.residue {
-                                    lease.expect_residue();
-                                }
-                                let (timeout, pooled, used) = (lease.answer_timeout(), lease.is_pooled(), lease.is_used());
-                                let mut begun = false;
-                                let mut log = lease.log(statement.sql.as_str());
-                                let mut rows = lease.connection()?.fetch(statement.sent(pooled));
-                                let ended = loop {
-                                    match within(timeout, async { rows.next().await.transpose() }).await {
-                                        Ok(Some(row)) => {
-                                            begun = true;
-                                            yield decode(client, step, &row)?;
-                                        }
-                                        Ok(None) => break Ok(()),
-                                        Err(error) => break Err(error),
-                                    }
-                                };
-                                drop(rows);
-                                log.note(&ended);
-                                drop(log);
-                                match ended {
-                                    Ok(()) => {
-                                        lease.done(statement.mode).await?;
-                                        break 'sending;
-                                    }
-                                    Err(error) if begun => Err(failed(error))?,
-                                    Err(error) => {
-                                        let again = statement.again(&mut retry, lease, used, error).await;
-                                        let again = db.check(again).await;
-                                        lease = match db.followed(&again).await? {
-                                            Some(moved) if !followed => {
-                                                followed = true;
-                                                self.on = On::Db(moved);
-                                                continue 'sending;
-                                            }
-                                            _ => match again {
-                                                Ok(lease) => lease,
-                                                Err(error) => {
-                                                    let on = On::Db(db.clone());
-                                                    Err(told(&on, &self.source, &self.verb, Shape::Rows, error).await)?
-                                                }
-                                            },
-                                        };
-                                    }
-                                }
-                            }
-                        }
+                        Database::Dedicated(database) => straight(database, &statement, client),
+                        Database::Pool(pool) => bound(db, pool, &statement),
                     },
+                };
+                let mut begun = false;
+                let ended = loop {
+                    match rows.next().await {
+                        Some(Ok(row)) => {
+                            begun = true;
+                            yield decode(client, statement.step, &row)?;
+                        }
+                        Some(Err(error)) => break Err(error),
+                        None => break Ok(()),
+                    }
+                };
+                drop(rows);
+                if ended.is_ok() {
+                    break;
+                }
+                if !begun && !followed && self.on.follow(&ended).await? {
+                    followed = true;
+                    continue;
+                }
+                if let Err(error) = ended {
+                    Err(told(&self.on, &self.source, &self.verb, Shape::Rows, error).await)?;
                 }
             }
         };
         stream.boxed()
     }
+}
+
+/// The rows of a statement by itself, on a connection that is bound to the client.
+fn bound<'s>(
+    db: &'s TenantDb,
+    pool: &'s PoolDatabase,
+    statement: &'s Statement<'s>,
+) -> BoxStream<'s, Result<PgRow>> {
+    let stream = async_stream::try_stream! {
+        let Tenant { record, guards, .. } = &*db.tenant;
+        let mut retry = Retry::default();
+        let mut lease = db.check(pool.bound(record, guards, statement.mode).await).await?;
+        loop {
+            if statement.residue {
+                lease.expect_residue();
+            }
+            let (timeout, pooled, used) = (lease.answer_timeout(), lease.is_pooled(), lease.is_used());
+            let mut begun = false;
+            let mut log = lease.log(statement.sql.as_str());
+            let mut rows = lease.connection()?.fetch(statement.sent(pooled));
+            let ended = loop {
+                match within(timeout, async { rows.next().await.transpose() }).await {
+                    Ok(Some(row)) => {
+                        begun = true;
+                        yield row;
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            };
+            drop(rows);
+            log.note(&ended);
+            drop(log);
+            match ended {
+                Ok(()) => {
+                    lease.done(statement.mode).await?;
+                    break;
+                }
+                Err(error) if begun => Err(Error::of_statement(record.id, statement.step, error))?,
+                Err(error) => {
+                    let again = statement.again(&mut retry, lease, used, error).await;
+                    lease = db.check(again).await?;
+                }
+            }
+        }
+    };
+    stream.boxed()
 }
 
 /// The rows of a statement inside a transaction.

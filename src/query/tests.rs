@@ -2,6 +2,7 @@
 
 mod insert;
 mod names;
+mod pages;
 mod rpc;
 mod scope;
 mod snapshots;

@@ -11,6 +11,7 @@ mod kernel;
 mod layers;
 mod limits;
 mod macros;
+mod model;
 mod pgbouncer;
 mod platform;
 mod pooler;

@@ -6,7 +6,7 @@ use proptest::sample::Index;
 use super::sql::{Token, conditions, identifiers, name, places, tokens};
 use super::{OWN, On, Spelt, catalogue, catalogue_of, config, db, spelt, table};
 use crate::error::Error;
-use crate::query::{Filtered, Order, TenantQuery};
+use crate::query::{Filtered, Join, Order, Pattern, TenantQuery};
 use crate::schema::Catalogue;
 
 /// A call on a query that has conditions. An index chooses a column.
@@ -266,5 +266,110 @@ proptest! {
                 "{error}"
             );
         }
+    }
+}
+
+/// Conditions that name other tables, or join others.
+#[derive(Clone, Debug)]
+enum Nested {
+    Plain,
+    Between,
+    NotIn,
+    Like,
+    Any(Vec<Nested>),
+    NoneOf(Vec<Nested>),
+    Within(Vec<Nested>, bool),
+    Has(Vec<Nested>, bool),
+}
+
+fn nested() -> impl Strategy<Value = Nested> {
+    let leaf = prop_oneof![
+        Just(Nested::Plain),
+        Just(Nested::Between),
+        Just(Nested::NotIn),
+        Just(Nested::Like)
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        let list = || prop::collection::vec(inner.clone(), 0..3);
+        prop_oneof![
+            list().prop_map(Nested::Any),
+            list().prop_map(Nested::NoneOf),
+            (list(), any::<bool>()).prop_map(|(list, is)| Nested::Within(list, is)),
+            (list(), any::<bool>()).prop_map(|(list, is)| Nested::Has(list, is)),
+        ]
+    })
+}
+
+/// Adds the conditions, and notes how often a table of a client is named.
+fn nest<'t, V: Filtered>(
+    query: TenantQuery<'t, V>,
+    (table, column): (&'t str, &'t str),
+    list: &[Nested],
+    named: &mut usize,
+) -> TenantQuery<'t, V> {
+    list.iter().fold(query, |query, nested| match nested {
+        Nested::Plain => query.eq(column, 1),
+        Nested::Between => query.between(column, 1, 2),
+        Nested::NotIn => query.is_not_in(column, vec![1]),
+        Nested::Like => query.like(column, Pattern::containing("client_id")),
+        Nested::Any(list) => query.any_of(|group| nest(group, (table, column), list, named)),
+        Nested::NoneOf(list) => query.none_of(|group| nest(group, (table, column), list, named)),
+        Nested::Within(list, is) => {
+            *named += 1;
+            let inner = nest(db().query(table).columns([column]), (table, column), list, named);
+            if *is {
+                query.is_in_query(column, inner)
+            } else {
+                query.is_not_in_query(column, inner)
+            }
+        }
+        Nested::Has(list, is) => {
+            *named += 1;
+            let join = Join::inner(table).on(column, column);
+            if *is {
+                query.has(join, |group| nest(group, (table, column), list, named))
+            } else {
+                query.has_no(join, |group| nest(group, (table, column), list, named))
+            }
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn the_scope_is_on_a_table_as_often_as_it_is_named(
+        // A dot in it would part an alias from a column.
+        (table, columns) in table().prop_filter("no dots", |(table, columns)| {
+            !table.contains('.') && columns.iter().all(|column| !column.contains('.'))
+        }),
+        list in prop::collection::vec(nested(), 0..4),
+        joins in 0..3_usize,
+        outer: bool,
+        rows: bool,
+    ) {
+        let catalogue = catalogue_of(&table, &columns);
+        let column = columns[0].as_str();
+        let mut named = 1 + joins;
+        let mut query = db().query(table.as_str());
+        for at in 0..joins {
+            let join = if outer { Join::left(table.as_str()) } else { Join::inner(table.as_str()) };
+            query = query.join(join.alias(format!("tenantry {at}")).on(column, column));
+        }
+        let query = nest(query, (&table, column), &list, &mut named);
+        let Spelt { sql, .. } = spelt(query, &catalogue, On::Pool, rows).unwrap();
+        let tokens = tokens(&sql);
+        let scope = [name("client_id"), Token::Mark('='), Token::Place(1)];
+        // The client has the first place: no value comes before the first scope.
+        let scopes = tokens.windows(3).filter(|three| **three == scope).count();
+        let from = &catalogue.table(&table).unwrap().sql;
+        let own = from.strip_prefix("public.").unwrap();
+        let named_in = tokens.windows(3).filter(|three| {
+            **three == [name("public"), Token::Mark('.'), name(own)]
+        });
+        prop_assert_eq!(named_in.count(), named, "{}", sql);
+        prop_assert_eq!(scopes, named, "{}", sql);
+        prop_assert_eq!(tokens.iter().filter(|token| **token == name("client_id")).count(), named, "{}", sql);
     }
 }
