@@ -104,6 +104,7 @@ async fn names_that_are_not_there_are_told_with_the_nearest() -> Outcome {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 async fn a_value_of_another_type_is_told_with_its_column() -> Outcome {
     let library = Library::start().await?;
     let id = Uuid::nil();

@@ -10,7 +10,7 @@ type Books = TenantQuery<'static, Select<'static>>;
 
 impl Library {
     /// The books that meet the condition, and as many when they are counted.
-    async fn books(&self, conditions: impl Fn(Books) -> Books) -> Result<Vec<i64>, Failure> {
+    async fn books(&self, conditions: impl Fn(Books) -> Books + Sync) -> Result<Vec<i64>, Failure> {
         self.alike(async |db| {
             let query = || conditions(db.query("books").columns(["id"]));
             let ids: Vec<i64> = query().order_by("id", Order::Asc).fetch_scalars().await?;

@@ -1,3 +1,5 @@
+#![expect(clippy::type_complexity, reason = "rows as tuples")]
+
 use tenantry::{Compare, Expr, Order};
 
 use super::{Library, Outcome};

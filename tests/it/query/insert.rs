@@ -1,4 +1,5 @@
 //! Values of every type, one row or many.
+#![expect(clippy::type_complexity, reason = "rows as tuples")]
 
 use pgvector::Vector;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
@@ -58,8 +59,8 @@ fn sample(id: i64) -> Plain {
     (
         id,
         has.then(|| Uuid::from_u128(u128::from(id.unsigned_abs()))),
-        has.then(|| DateTime::UNIX_EPOCH),
-        has.then(|| NaiveDate::default()),
+        has.then_some(DateTime::UNIX_EPOCH),
+        has.then(NaiveDate::default),
         has.then_some(0.25),
         has.then_some(-7),
         has.then_some(true),

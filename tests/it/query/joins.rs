@@ -5,6 +5,7 @@ use super::{Library, Outcome};
 type Pairs = Vec<(i64, Option<String>)>;
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 async fn tables_are_joined_along_their_foreign_keys() -> Outcome {
     let library = Library::start().await?;
     let joined = |join: Join<'static>, column: &'static str| {

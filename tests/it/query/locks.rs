@@ -101,8 +101,11 @@ async fn a_locked_row_fails_at_once_or_is_waited_for() -> Outcome {
                 .await?;
             first.commit().await
         };
-        let (waited, written) =
-            tokio::time::timeout(Duration::from_secs(30), async { tokio::join!(waits, writes) }).await?;
+        let (waited, written) = tokio::time::timeout(
+            Duration::from_secs(30),
+            Box::pin(async { tokio::join!(waits, writes) }),
+        )
+        .await?;
         written?;
         assert_eq!(waited?, 1, "what was written by who had the lock");
         third.rollback().await?;

@@ -7,10 +7,10 @@ type Query = TenantQuery<'static, Select<'static>>;
 
 /// The query from a place on, as a page asks for it.
 fn page(mut query: Query, backwards: bool, beside: Option<&[Option<&str>]>) -> Query {
-    let text = |text: &Option<&str>| text.map(str::to_owned);
+    let text = |text: Option<&str>| text.map(str::to_owned);
     query.verb.position = Some(Position {
         backwards,
-        beside: beside.map(|beside| beside.iter().map(text).collect()),
+        beside: beside.map(|beside| beside.iter().copied().map(text).collect()),
     });
     query.limit(3)
 }
