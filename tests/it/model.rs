@@ -5,10 +5,13 @@
 //! `TENANTRY_MODEL_SEED` asks for that seed again. `TENANTRY_LONG=1` asks for many seeds and many more questions.
 #![expect(clippy::panic, reason = "the functions that the tests share panic like tests")]
 
+mod ask;
 mod cell;
 mod condition;
 mod eval;
+mod groups;
 mod hostile;
+mod json;
 mod pages;
 mod question;
 mod random;

@@ -4,8 +4,9 @@ use std::cmp::Ordering;
 
 use tenantry::Compare;
 
-use super::cell::{Cell, json_contains, json_has_key, json_text};
+use super::cell::Cell;
 use super::condition::{Joined, Like, Place, Related, Relations, Sub, Test};
+use super::json::{json_contains, json_has_key, json_text};
 use super::schema::{KEY, Rows};
 
 /// True, false, or neither.

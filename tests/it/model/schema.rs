@@ -88,7 +88,8 @@ impl Schema {
         for at in 0..=TENANT_TABLES {
             let is_shared = at == 0;
             let key = *random.pick(&[Kind::Integer, Kind::BigInt, Kind::Uuid, Kind::Text]);
-            let mut kinds = vec![(key, false), (Kind::Text, false)];
+            // Texts are compared in the most ways.
+            let mut kinds = vec![(key, false), (Kind::Text, false), (Kind::Text, true)];
             let mut references = Vec::new();
             for _ in 0..if is_shared { 0 } else { 1 + random.below(3) } {
                 let to = random.below(at + 1);

@@ -2,8 +2,9 @@
 
 use tenantry::{Delete, Expr, Result, TenantDb, TenantQuery, TenantTx, Update};
 
+use super::ask::ask;
 use super::cell::{Cell, Fetched, Kind, Native, of_kind, spelt};
-use super::condition::{Relations, Test, ask, test};
+use super::condition::{Relations, Test, test};
 use super::eval::meets;
 use super::random::Random;
 use super::schema::{KEY, NATURAL, Rows, Schema};
