@@ -44,6 +44,7 @@ pub(crate) fn bulk(runtime: &Runtime, stage: &Stage, quick: bool) {
             stage.manager.tenant(stage.vast.id).await.unwrap(),
         )
     });
+    let _context = runtime.enter();
     let hand = stage.hand_pool();
     let raw = stage.raw_pool();
     let client = stage.acme.id.as_uuid();
