@@ -19,7 +19,7 @@ use std::time::Duration;
 use support::board::{heading, line};
 use support::{
     Budget, Contestant, Network, Samples, Stage, Statement, alternate, built, bulk, cached, contest, runtime,
-    scope_targets,
+    scope_targets, search_targets,
 };
 use tenantry::ClientRef;
 use tokio::runtime::Runtime;
@@ -46,6 +46,7 @@ fn main() {
         }
         runtime.block_on(stage.strike());
     }
+    runtime.block_on(search_targets::searches(!quick));
 }
 
 fn routing(runtime: &Runtime, stage: &Stage, quick: bool) {

@@ -31,12 +31,13 @@ pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatis
 pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, UnknownBinding};
 pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
-pub use self::provision::{NewClient, NewPool};
+pub use self::provision::{NewClient, NewPool, Promoted, VectorIndex};
 pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,
-    LockWait, Order, Page, Pattern, RowLock, RowValues, Rpc, Scalar, Select, TenantQuery, TextSearch, Update,
-    Writes,
+    LockWait, Nearest, Order, Page, Pattern, Recall, RowLock, RowValues, Rpc, Scalar, Search, Select,
+    TenantQuery, TextSearch, Update, Writes,
 };
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
+pub use self::schema::vectors::Metric;
 pub use self::secret::{Keyring, Sealed, SealedFor, SecretError};
 pub use self::tenant::{Attempt, RunOptions, TenantDb, TenantTx};

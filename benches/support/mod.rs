@@ -8,12 +8,16 @@ pub(crate) mod board;
 pub(crate) mod built;
 pub(crate) mod bulk;
 pub(crate) mod cached;
+mod chunks;
 mod contestant;
 mod crew;
 mod crowd;
+pub(crate) mod embeddings;
 mod interleaved;
 mod parts;
 pub(crate) mod scope_targets;
+pub(crate) mod search_targets;
+pub(crate) mod searched;
 mod stage;
 
 pub(crate) use self::contestant::{Contestant, Statement};

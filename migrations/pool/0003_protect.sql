@@ -30,7 +30,8 @@ begin
     execute format('revoke create on schema public from public, %I', p_app_role);
     execute format('grant usage on schema tenantry to %I', p_app_role);
     execute format(
-        'grant execute on function tenantry.hello(), tenantry.enter(text), tenantry.leave(text), tenantry.current_client(), tenantry.kernel() to %I',
+        'grant execute on function tenantry.hello(), tenantry.enter(text), tenantry.leave(text),
+             tenantry.current_client(), tenantry.kernel(), tenantry.approximate(regclass, name, text, real) to %I',
         p_app_role);
 end
 $$;

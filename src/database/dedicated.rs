@@ -13,6 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::catalogue_cell::CatalogueCell;
+use super::own_indexes::OwnIndexCell;
 use crate::client::ClientId;
 use crate::error::{Error, Result};
 use crate::schema::Catalogue;
@@ -60,6 +61,7 @@ struct Slot {
 struct OpenPool {
     pool: PgPool,
     catalogue: CatalogueCell,
+    own_indexes: Arc<OwnIndexCell>,
     last_used: AtomicU64,
     _room: OwnedSemaphorePermit,
 }
@@ -289,6 +291,7 @@ impl DedicatedDatabase {
         let open = Arc::new(OpenPool {
             pool,
             catalogue: CatalogueCell::new(catalogue),
+            own_indexes: Arc::default(),
             last_used: AtomicU64::new(self.pools.tick()),
             _room: room,
         });
@@ -348,6 +351,13 @@ impl DedicatedPool {
         self.open
             .as_ref()
             .map(|open| open.catalogue.current())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn own_indexes(&self) -> Arc<OwnIndexCell> {
+        self.open
+            .as_ref()
+            .map(|open| Arc::clone(&open.own_indexes))
             .unwrap_or_default()
     }
 

@@ -8,6 +8,7 @@ mod connections;
 mod dedicated;
 mod lease;
 mod options;
+mod own_indexes;
 mod pool_database;
 mod residue;
 mod scope_keys;
@@ -25,10 +26,12 @@ pub use self::dedicated::DedicatedPool;
 pub(crate) use self::dedicated::{DedicatedDatabase, DedicatedPools};
 pub(crate) use self::lease::{Lease, Mode};
 pub use self::options::ConnectionOptions;
+pub(crate) use self::own_indexes::OwnIndexCell;
 pub(crate) use self::pool_database::{PoolDatabase, PoolDatabaseOptions};
 pub(crate) use self::scope_keys::KeySource;
 pub(crate) use self::statement_log::StatementLog;
 pub use self::statistics::PoolStatistics;
+pub(crate) use self::transaction::search;
 pub use self::transaction::{Isolation, TransactionOptions};
 
 /// Where a client's statements go.

@@ -12,6 +12,7 @@ use super::catalogue_cell::CatalogueCell;
 use super::connections::Connections;
 use super::lease::{Lease, Mode};
 use super::options::ConnectionOptions;
+use super::own_indexes::OwnIndexCell;
 use super::scope_keys::{KeySource, ScopeKeys};
 use super::statistics::PoolStatistics;
 use super::transaction::TransactionOptions;
@@ -27,6 +28,7 @@ pub(crate) struct PoolDatabase {
     connections: Arc<Connections>,
     catalogue: CatalogueCell,
     security_definers: Arc<[String]>,
+    own_indexes: Arc<OwnIndexCell>,
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +72,7 @@ impl PoolDatabase {
             connections,
             catalogue: CatalogueCell::new(catalogue),
             security_definers,
+            own_indexes: Arc::default(),
         })
     }
 
@@ -96,6 +99,10 @@ impl PoolDatabase {
 
     pub(crate) fn catalogue(&self) -> Arc<Catalogue> {
         self.catalogue.current()
+    }
+
+    pub(crate) fn own_indexes(&self) -> Arc<OwnIndexCell> {
+        Arc::clone(&self.own_indexes)
     }
 
     /// Reads the catalogue again after a name was not found; says whether it did.

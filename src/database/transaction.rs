@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 /// How a transaction is begun; see [`TenantDb::begin_with`](crate::TenantDb::begin_with).
 ///
 /// ```
@@ -9,6 +11,8 @@
 pub struct TransactionOptions {
     isolation: Isolation,
     read_only: bool,
+    /// So many candidates are looked at by an approximate index that it is for.
+    search: Option<u16>,
 }
 
 /// What a transaction sees of those beside it, as PostgreSQL has it.
@@ -55,12 +59,31 @@ impl TransactionOptions {
         }
     }
 
-    /// Binding a session writes to sequences, so a transaction turns read-only after it.
-    pub(crate) const fn after_begin(self) -> Option<&'static str> {
-        if self.read_only {
-            Some("SET TRANSACTION READ ONLY")
-        } else {
-            None
+    /// One that searches by an approximate index.
+    pub(crate) fn search(candidates: u16) -> Self {
+        Self {
+            search: Some(candidates),
+            ..Self::default().read_only()
         }
     }
+
+    /// Binding a session writes to sequences, so a transaction turns read-only after it.
+    pub(crate) fn after_begin(self) -> Option<Cow<'static, str>> {
+        match (self.search, self.read_only) {
+            (Some(candidates), _) => {
+                Some(format!("SET TRANSACTION READ ONLY; {}", search(candidates)).into())
+            }
+            (None, true) => Some("SET TRANSACTION READ ONLY".into()),
+            (None, false) => None,
+        }
+    }
+}
+
+/// The settings of a search by an approximate index: it goes on until enough rows pass the other conditions, and
+/// without sorting the planner, which cannot price that, has no other choice.
+pub(crate) fn search(candidates: u16) -> String {
+    format!(
+        "SET LOCAL hnsw.ef_search = {candidates}; SET LOCAL hnsw.iterative_scan = relaxed_order; \
+         SET LOCAL enable_sort = off; SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off"
+    )
 }

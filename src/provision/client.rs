@@ -5,9 +5,9 @@
 
 use secrecy::SecretString;
 use sqlx::types::Json;
-use sqlx::{Connection, Postgres, QueryBuilder};
+use sqlx::{Connection, PgConnection, Postgres, QueryBuilder};
 
-use super::pool::refused;
+use super::pool::{connect_admin, refused};
 use crate::client::{
     ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef, Placement,
     PoolId,
@@ -16,6 +16,7 @@ use crate::directory::{Directory, PlatformDirectory, column, failed, of_client};
 use crate::error::{Error, Result};
 use crate::plan::{Limits, TierName};
 use crate::schema;
+use crate::secret::Sealed;
 
 /// A client to be created. Its tier decides whether it shares a pool or has a database of its own.
 #[derive(Clone, Debug)]
@@ -198,6 +199,36 @@ impl PlatformDirectory {
                 .push(" - 'hosting')");
         })
         .await
+    }
+
+    /// A connection to the database of a client, as its admin role, and which it is.
+    pub(super) async fn client_admin(&self, id: ClientId) -> Result<(PgConnection, Placement)> {
+        let unknown = || Error::UnknownClient { client: id.into() };
+        let record = self.client(&ClientRef::Id(id)).await?.ok_or_else(unknown)?;
+        if let Placement::Pool(pool) = record.placement {
+            return Ok((self.pool_admin(pool).await?, record.placement));
+        }
+        let sealed: Option<Sealed> =
+            sqlx::query_scalar("select admin_connection from platform.clients where id = $1")
+                .bind(id)
+                .fetch_optional(&self.db)
+                .await
+                .map_err(failed("reading a client"))?
+                .flatten();
+        let (owner, what) = (|| format!("client {id}"), || column::CLIENT_ADMIN.to_owned());
+        let sealed = sealed.ok_or_else(|| Error::MissingCredential {
+            owner: owner(),
+            what: what(),
+        })?;
+        let url = self
+            .keyring
+            .open(&sealed, of_client(id, column::CLIENT_ADMIN))
+            .map_err(|source| Error::WrongKey {
+                owner: owner(),
+                what: what(),
+                source,
+            })?;
+        Ok((connect_admin(&url, owner()).await?, record.placement))
     }
 
     /// Changes a client in the platform database and, where it shares one, in its pool database, under a new

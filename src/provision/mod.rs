@@ -2,6 +2,8 @@
 
 mod client;
 mod pool;
+mod vectors;
 
 pub use self::client::NewClient;
 pub use self::pool::NewPool;
+pub use self::vectors::{Promoted, VectorIndex};

@@ -202,7 +202,7 @@ async fn new_scope_key(admin: &mut PgConnection, owner: &(impl Fn() -> String + 
     Ok(key)
 }
 
-async fn connect_admin(url: &SecretString, owner: String) -> Result<PgConnection> {
+pub(super) async fn connect_admin(url: &SecretString, owner: String) -> Result<PgConnection> {
     let options = connect_options(url, &owner)?;
     PgConnection::connect_with(&options.application_name("tenantry"))
         .await

@@ -11,7 +11,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Executor, FromRow, PgConnection, Postgres};
 
 use crate::client::ClientId;
-use crate::database::{Database, DedicatedPool, Lease, Mode, PoolDatabase, within};
+use crate::database::{Database, DedicatedPool, Lease, Mode, OwnIndexCell, PoolDatabase, within};
 use crate::error::{self, Error, Result};
 use crate::schema::Catalogue;
 use crate::tenant::{Tenant, TenantDb, TenantTx};
@@ -42,6 +42,14 @@ impl On<'_> {
         match self.held() {
             Some(pool) => pool.refresh_catalogue(self.db().id()).await,
             None => self.db().refresh_catalogue().await,
+        }
+    }
+
+    /// Which clients of the database have vector indexes of their own.
+    pub(super) async fn own_indexes(&self) -> Result<Arc<OwnIndexCell>> {
+        match self.held() {
+            Some(pool) => Ok(pool.own_indexes()),
+            None => self.db().own_indexes().await,
         }
     }
 

@@ -149,7 +149,7 @@ impl Select<'_> {
         self.write_rest(source, writer, &relations)
     }
 
-    fn write_list<'c>(&self, writer: &mut Writer<'c>, relations: &Relations<'c>) -> Result<()> {
+    pub(super) fn write_list<'c>(&self, writer: &mut Writer<'c>, relations: &Relations<'c>) -> Result<()> {
         writer.push("select ");
         match &self.distinct {
             Distinct::No => {}
@@ -184,7 +184,7 @@ impl Select<'_> {
         Ok(())
     }
 
-    fn write_from<'c>(
+    pub(super) fn write_from<'c>(
         source: &Source<'_>,
         writer: &mut Writer<'c>,
         joined: &[Joined<'c>],

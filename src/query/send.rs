@@ -93,7 +93,7 @@ impl<V: Verb> Parts<'_, '_, V> {
     }
 }
 
-async fn send_in<A: Answer, V: Verb>(
+pub(super) async fn send_in<A: Answer, V: Verb>(
     on: &mut On<'_>,
     source: &Source<'_>,
     verb: &V,

@@ -155,8 +155,9 @@ impl<'c> Writer<'c> {
 
     /// A value of any type, for a parameter or an expression.
     pub(super) fn value(&mut self, value: &dyn Value, column: &str) -> Result<()> {
-        self.mark(&value.info());
-        self.value_of_one_type(value, column)
+        let at = self.bind(value, column)?;
+        self.place(at);
+        Ok(())
     }
 
     /// A value that has the same type wherever the same SQL is sent.
@@ -165,6 +166,13 @@ impl<'c> Writer<'c> {
         let at = self.added(column, added)?;
         self.place(at);
         Ok(())
+    }
+
+    /// Binds a value of any type and returns its place, to be named once or more.
+    pub(super) fn bind(&mut self, value: &dyn Value, column: &str) -> Result<usize> {
+        self.mark(&value.info());
+        let added = value.add_to(&mut self.arguments);
+        self.added(column, added)
     }
 
     /// Notes the type of the next value for the statement's name.

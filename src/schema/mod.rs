@@ -4,6 +4,7 @@ mod catalogue;
 mod install;
 mod safety;
 mod types;
+pub(crate) mod vectors;
 
 pub(crate) use self::catalogue::{
     CLIENT_COLUMN, CLIENT_PARAMETER, Catalogue, Column, ForeignKey, Function, Table, TableKind, nearest_name,

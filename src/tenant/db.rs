@@ -6,7 +6,7 @@ use tracing::Instrument;
 
 use super::tx::TenantTx;
 use crate::client::{ClientId, ClientRecord};
-use crate::database::{Database, DedicatedPool, PoolStatistics, TransactionOptions};
+use crate::database::{Database, DedicatedPool, OwnIndexCell, PoolStatistics, TransactionOptions};
 use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Catalogue;
@@ -155,6 +155,14 @@ impl TenantDb {
         match &self.tenant.database {
             Database::Pool(pool) => pool.refresh_catalogue().await,
             Database::Dedicated(database) => database.pool().await?.refresh_catalogue(database.client).await,
+        }
+    }
+
+    /// Which clients of the database have vector indexes of their own.
+    pub(crate) async fn own_indexes(&self) -> Result<Arc<OwnIndexCell>> {
+        match &self.tenant.database {
+            Database::Pool(pool) => Ok(pool.own_indexes()),
+            Database::Dedicated(database) => Ok(database.pool().await?.own_indexes()),
         }
     }
 

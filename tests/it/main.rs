@@ -26,3 +26,4 @@ mod scope;
 mod sql;
 mod support;
 mod telemetry;
+mod vectors;

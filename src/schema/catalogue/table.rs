@@ -11,6 +11,8 @@ use super::CLIENT_COLUMN;
 pub(crate) struct Table {
     /// Schema and name, as they are.
     pub(crate) qualified: String,
+    /// The name alone.
+    pub(crate) name: String,
     /// Schema and name, quoted.
     pub(crate) sql: String,
     pub(crate) kind: TableKind,
@@ -72,6 +74,12 @@ pub(crate) struct ForeignKey {
 }
 
 impl Table {
+    /// The schema alone.
+    pub(crate) fn schema(&self) -> &str {
+        let end = self.qualified.len().saturating_sub(self.name.len() + 1);
+        self.qualified.get(..end).unwrap_or_default()
+    }
+
     /// Whether a statement runs code of the host's.
     pub(crate) fn runs_code(&self, writes: bool) -> bool {
         if writes {
@@ -175,6 +183,7 @@ impl From<TableRow> for Table {
             .collect();
         Self {
             qualified: row.qualified,
+            name: row.name,
             sql: row.sql,
             takes_copies: row.takes_copies,
             reads_run_code: row.read_runs_code,

@@ -27,7 +27,17 @@ async fn functions_of_the_kernel_are_made_as_the_scope_needs_them() {
     )
     .await;
     let names: Vec<_> = definers.iter().map(|(name, ..)| name.as_str()).collect();
-    assert_eq!(names, ["current_client", "enter", "hello", "kernel", "leave"]);
+    assert_eq!(
+        names,
+        [
+            "approximate",
+            "current_client",
+            "enter",
+            "hello",
+            "kernel",
+            "leave"
+        ]
+    );
     for (name, owned_by_superuser, config) in &definers {
         assert!(!owned_by_superuser, "{name}");
         assert_eq!(
@@ -39,7 +49,7 @@ async fn functions_of_the_kernel_are_made_as_the_scope_needs_them() {
 }
 
 #[tokio::test]
-async fn the_app_role_has_five_functions_of_the_kernel_and_no_table() {
+async fn the_app_role_has_six_functions_of_the_kernel_and_no_table() {
     let mut pool = Pool::start().await;
     let id = pool.id();
     let executable: Vec<(String,)> = rows(
@@ -51,7 +61,14 @@ async fn the_app_role_has_five_functions_of_the_kernel_and_no_table() {
     let executable: Vec<_> = executable.iter().map(|(name,)| name.as_str()).collect();
     assert_eq!(
         executable,
-        ["current_client", "enter", "hello", "kernel", "leave"]
+        [
+            "approximate",
+            "current_client",
+            "enter",
+            "hello",
+            "kernel",
+            "leave"
+        ]
     );
 
     let tables: Vec<(String,)> = rows(
