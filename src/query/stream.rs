@@ -44,41 +44,31 @@ impl<'t> TenantQuery<'t, Select<'t>> {
             self.expect_sendable()?;
             let client = self.source.client;
             let mut followed = false;
-            'sending: loop {
+            let ended = 'sending: loop {
                 let statement = statement(&self.on, &self.source, &self.verb, Shape::Rows).await?;
                 let step = statement.step;
                 let failed = |source| Error::of_statement(client, step, source);
                 match &mut self.on {
                     On::Tx(tx) => {
                         let mut rows = in_transaction(tx, &statement);
-                        let ended = loop {
-                            match rows.next().await {
-                                Some(Ok(row)) => yield decode(client, step, &row)?,
-                                Some(Err(error)) => break Err(error),
-                                None => break Ok(()),
+                        while let Some(row) = rows.next().await {
+                            match row {
+                                Ok(row) => yield decode(client, step, &row)?,
+                                Err(error) => break 'sending Err(error),
                             }
-                        };
-                        drop(rows);
-                        if let Err(error) = ended {
-                            Err(told(&self.on, &self.source, &self.verb, Shape::Rows, error).await)?;
                         }
-                        break;
+                        break Ok(());
                     }
                     On::Db(db) => match &db.tenant.database {
                         Database::Dedicated(database) => {
                             let mut rows = straight(database, &statement, client);
-                            let ended = loop {
-                                match rows.next().await {
-                                    Some(Ok(row)) => yield decode(client, step, &row)?,
-                                    Some(Err(error)) => break Err(error),
-                                    None => break Ok(()),
+                            while let Some(row) = rows.next().await {
+                                match row {
+                                    Ok(row) => yield decode(client, step, &row)?,
+                                    Err(error) => break 'sending Err(error),
                                 }
-                            };
-                            drop(rows);
-                            if let Err(error) = ended {
-                                Err(told(&self.on, &self.source, &self.verb, Shape::Rows, error).await)?;
                             }
-                            break;
+                            break Ok(());
                         }
                         Database::Pool(pool) => {
                             let bound = pool.bound(&db.tenant.record, &db.tenant.guards, statement.mode).await;
@@ -116,7 +106,7 @@ impl<'t> TenantQuery<'t, Select<'t>> {
                                 match ended {
                                     Ok(()) => {
                                         lease.done(statement.mode).await?;
-                                        break 'sending;
+                                        break 'sending Ok(());
                                     }
                                     Err(error) if begun => Err(failed(error))?,
                                     Err(error) => {
@@ -130,10 +120,7 @@ impl<'t> TenantQuery<'t, Select<'t>> {
                                             }
                                             _ => match again {
                                                 Ok(lease) => lease,
-                                                Err(error) => {
-                                                    let on = On::Db(db.clone());
-                                                    Err(told(&on, &self.source, &self.verb, Shape::Rows, error).await)?
-                                                }
+                                                Err(error) => break 'sending Err(error),
                                             },
                                         };
                                     }
@@ -142,6 +129,9 @@ impl<'t> TenantQuery<'t, Select<'t>> {
                         }
                     },
                 }
+            };
+            if let Err(error) = ended {
+                Err(told(&self.on, &self.source, &self.verb, Shape::Rows, error).await)?;
             }
         };
         stream.boxed()

@@ -16,6 +16,8 @@ mod reading;
 mod records;
 mod streams;
 mod streams_anew;
+mod sub_queries;
+mod types;
 mod updates;
 mod upserts;
 
@@ -73,7 +75,7 @@ impl Library {
         let neighbour = fixture.shared_client("neighbour").await?;
         let dedicated = fixture.dedicated_client("dedicated").await?;
         let pooler = PgBouncer::before(&fixture, 2).await?;
-        let mut pooled = None;
+        let mut behind = None;
         if let Some(pooler) = &pooler {
             let direct = fixture.add_pool("pool-2", 10).await?;
             for pool in [fixture.pool(), direct] {
@@ -84,7 +86,7 @@ impl Library {
             let pool =
                 NewPool::new("pooled", url, fixture.admin_url(&database)).binding(Binding::Transaction);
             fixture.platform().register_pool(pool).await?;
-            pooled = Some(fixture.shared_client("pooled").await?.id);
+            behind = Some(fixture.shared_client("pooled").await?.id);
         }
         let options = fixture
             .manager_options()
@@ -94,7 +96,7 @@ impl Library {
         Ok(Self {
             shared: manager.tenant(shared.id).await?,
             dedicated: manager.tenant(dedicated.id).await?,
-            pooled: match pooled {
+            pooled: match behind {
                 Some(id) => Some(manager.tenant(id).await?),
                 None => None,
             },

@@ -37,6 +37,9 @@ type Plain = (
     Option<String>,
 );
 
+/// Arrays, and what the host made itself.
+type Odd = (i64, Vec<String>, Option<Vec<i32>>, Vec<Mood>, Place);
+
 const PLAIN: [&str; 12] = [
     "id",
     "code",
@@ -58,8 +61,8 @@ fn sample(id: i64) -> Plain {
     (
         id,
         has.then(|| Uuid::from_u128(u128::from(id.unsigned_abs()))),
-        has.then(|| DateTime::UNIX_EPOCH),
-        has.then(|| NaiveDate::default()),
+        has.then_some(DateTime::UNIX_EPOCH),
+        has.then(NaiveDate::default),
         has.then_some(0.25),
         has.then_some(-7),
         has.then_some(true),
@@ -139,7 +142,7 @@ async fn arrays_enums_and_composites_are_inserted_by_rows() -> Outcome {
                         .set("place", place((id == 1).then_some(4)));
                 });
                 assert_eq!(insert.execute().await?, count.unsigned_abs());
-                let rows: Vec<(i64, Vec<String>, Option<Vec<i32>>, Vec<Mood>, Place)> = db
+                let rows: Vec<Odd> = db
                     .query("samples")
                     .columns(["id", "tags", "numbers", "moods", "place"])
                     .order_by("id", Order::Asc)
