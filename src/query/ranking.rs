@@ -99,19 +99,19 @@ impl Verb for Ranking<'_, '_> {
             Way::Approximate => 2 * i64::from(self.rows),
         };
         writer.push(" limit ");
-        writer.value(&held(candidates), "limit")?;
+        writer.value_of_one_type(&held(candidates), "limit")?;
         writer.push(") select * from nearest");
         if let Some(within) = self.within {
             writer.push(" where ");
             writer.label(self.distance)?;
             writer.push(" <= ");
-            writer.value(&held(within), "a distance")?;
+            writer.value_of_one_type(&held(within), "a distance")?;
         }
         writer.push(" order by ");
         writer.label(self.distance)?;
         if self.way == Way::Approximate {
             writer.push(" limit ");
-            writer.value(&held(i64::from(self.rows)), "limit")?;
+            writer.value_of_one_type(&held(i64::from(self.rows)), "limit")?;
         }
         Ok(())
     }

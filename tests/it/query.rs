@@ -16,6 +16,8 @@ mod reading;
 mod records;
 mod streams;
 mod streams_anew;
+mod sub_queries;
+mod types;
 mod updates;
 mod upserts;
 

@@ -1,13 +1,14 @@
-#![expect(clippy::type_complexity, reason = "rows as tuples")]
-
 use tenantry::{Compare, Expr, Order};
 
 use super::{Library, Outcome};
 
+/// An author's books, those whose pages are known, their sum and their mean.
+type PerAuthor = (Option<i64>, i64, i64, Option<i64>, Option<f64>);
+
 #[tokio::test]
 async fn groups_are_counted_summed_and_filtered_alike() -> Outcome {
     let library = Library::start().await?;
-    let per_author: Vec<(Option<i64>, i64, i64, Option<i64>, Option<f64>)> = library
+    let per_author: Vec<PerAuthor> = library
         .alike(async |db| {
             db.query("books")
                 .columns(["author_id"])

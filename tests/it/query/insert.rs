@@ -1,5 +1,4 @@
 //! Values of every type, one row or many.
-#![expect(clippy::type_complexity, reason = "rows as tuples")]
 
 use pgvector::Vector;
 use sqlx::types::chrono::{DateTime, NaiveDate, Utc};
@@ -37,6 +36,9 @@ type Plain = (
     Option<Mood>,
     Option<String>,
 );
+
+/// Arrays, and what the host made itself.
+type Odd = (i64, Vec<String>, Option<Vec<i32>>, Vec<Mood>, Place);
 
 const PLAIN: [&str; 12] = [
     "id",
@@ -140,7 +142,7 @@ async fn arrays_enums_and_composites_are_inserted_by_rows() -> Outcome {
                         .set("place", place((id == 1).then_some(4)));
                 });
                 assert_eq!(insert.execute().await?, count.unsigned_abs());
-                let rows: Vec<(i64, Vec<String>, Option<Vec<i32>>, Vec<Mood>, Place)> = db
+                let rows: Vec<Odd> = db
                     .query("samples")
                     .columns(["id", "tags", "numbers", "moods", "place"])
                     .order_by("id", Order::Asc)

@@ -1,8 +1,7 @@
-use std::time::Duration;
-
 use tenantry::{Error, Join, LockWait, Order, RowLock, TenantTx};
 
 use super::{Library, Outcome};
+use crate::sql::PATIENCE;
 
 async fn job(tx: &mut TenantTx) -> tenantry::Result<Option<i64>> {
     tx.query("jobs")
@@ -101,11 +100,8 @@ async fn a_locked_row_fails_at_once_or_is_waited_for() -> Outcome {
                 .await?;
             first.commit().await
         };
-        let (waited, written) = tokio::time::timeout(
-            Duration::from_secs(30),
-            Box::pin(async { tokio::join!(waits, writes) }),
-        )
-        .await?;
+        let both = Box::pin(async { tokio::join!(waits, writes) });
+        let (waited, written) = tokio::time::timeout(PATIENCE, both).await?;
         written?;
         assert_eq!(waited?, 1, "what was written by who had the lock");
         third.rollback().await?;
