@@ -37,9 +37,28 @@ impl CatalogueCell {
         if read_at.elapsed() < READ_AGAIN_AFTER {
             return Ok(false);
         }
-        let catalogue = load().await?;
+        let mut catalogue = load().await?;
+        catalogue.generation = self.current().generation.wrapping_add(1).max(1);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalogue);
         *read_at = Instant::now();
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_reading_is_of_a_generation_of_its_own() {
+        let cell = CatalogueCell::new(Catalogue::default());
+        let read = || async { Ok(Catalogue::default()) };
+        assert!(!cell.refresh(read).await.unwrap(), "it was read just now");
+        assert_eq!(cell.current().generation, 0);
+        for generation in 1..4 {
+            *cell.read_at.lock().await = Instant::now().checked_sub(READ_AGAIN_AFTER).unwrap();
+            assert!(cell.refresh(read).await.unwrap());
+            assert_eq!(cell.current().generation, generation);
+        }
     }
 }

@@ -105,6 +105,7 @@ impl<V: Verb> TenantQuery<'_, V> {
                 On::Tx(tx) => {
                     let mut inside = Inside { tx, in_step: false };
                     let loaded = copy.load(inside.tx.connection()?).await;
+                    inside.tx.note(&loaded);
                     // An answer of the database ends the COPY.
                     inside.in_step = matches!(&loaded, Ok(_) | Err(sqlx::Error::Database(_)));
                     loaded.map_err(failed)

@@ -3,12 +3,13 @@ use std::fmt;
 use sqlx::Arguments as _;
 use sqlx::postgres::{PgArguments, PgRow};
 
+use super::notes::Tested;
 use super::run::{Statement, Step, decode};
 use super::send::statement;
 use super::tenant_query::TenantQuery;
 use super::verb::Shape;
 use super::verb::sealed::Verb;
-use super::writer::{Tested, Writer};
+use super::writer::Writer;
 use crate::database::Mode;
 use crate::error::{Error, Result};
 

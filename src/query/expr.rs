@@ -2,7 +2,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::bind::{Bind, BoxedValue, boxed};
-use super::fragment::Fragment;
+use super::fragment::{Fragment, Piece};
+use super::relations::Relations;
+use super::writer::Writer;
+use crate::error::Result;
 
 /// A value that the database works out for a row or a group of rows. A name is the column of that name.
 ///
@@ -265,5 +268,69 @@ impl fmt::Debug for Node<'_> {
             Self::Cast(of, to) => write!(f, "{of:?}::{to}"),
             Self::Raw(fragment) => fragment.fmt(f),
         }
+    }
+}
+
+impl<'c> Writer<'c> {
+    pub(super) fn node(&mut self, node: &Node<'_>, relations: &Relations<'c>) -> Result<()> {
+        match node {
+            Node::Column(name) => self.column(relations, name).map(drop),
+            Node::Value(value) => self.value(&**value, "an expression"),
+            Node::Call(function, of) => {
+                self.push(function);
+                self.push("(");
+                for (at, of) in of.iter().enumerate() {
+                    self.push(if at == 0 { "" } else { ", " });
+                    self.node(of, relations)?;
+                }
+                self.push(")");
+                Ok(())
+            }
+            Node::Infix(left, operator, right) => {
+                self.push("(");
+                self.node(left, relations)?;
+                self.push(operator);
+                self.node(right, relations)?;
+                self.push(")");
+                Ok(())
+            }
+            Node::Aggregate {
+                function,
+                distinct,
+                of,
+            } => {
+                self.push(function);
+                self.push(if *distinct { "(distinct " } else { "(" });
+                match of {
+                    Some(of) => self.node(of, relations)?,
+                    None => self.push("*"),
+                }
+                self.push(")");
+                Ok(())
+            }
+            Node::Cast(of, to) => {
+                self.node(of, relations)?;
+                self.push("::");
+                self.push(to);
+                Ok(())
+            }
+            Node::Raw(fragment) => self.fragment(fragment),
+        }
+    }
+
+    pub(super) fn fragment(&mut self, fragment: &Fragment<'_>) -> Result<()> {
+        if let Some(reason) = fragment.refusal() {
+            return self.refuse("a fragment of SQL", reason);
+        }
+        self.expect_code();
+        self.push("(");
+        for piece in &fragment.pieces {
+            match piece {
+                Piece::Text(sql) => self.push(sql.as_str()),
+                Piece::Value(value) => self.value(&**value, "a fragment of SQL")?,
+            }
+        }
+        self.push(")");
+        Ok(())
     }
 }

@@ -15,6 +15,7 @@ mod insert;
 mod join;
 mod lock;
 mod nearest;
+mod notes;
 mod order;
 mod page;
 mod pattern;

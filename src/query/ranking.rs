@@ -64,10 +64,8 @@ impl Verb for Ranking<'_, '_> {
             ") as "
         });
         writer.label(self.distance)?;
-        Select::write_from(source, writer, &joined, &relations)?;
-        let scoped = writer.is_scoped() && relations.base().is_tenant();
-        let first = source.conditions.is_empty() && !scoped;
-        writer.push(if first { " where " } else { " and " });
+        let joint = Select::write_from(source, writer, &joined, &relations)?;
+        writer.push(joint);
         writer.column(&relations, self.column)?;
         writer.push(" is not null");
         match self.way {
@@ -76,7 +74,7 @@ impl Verb for Ranking<'_, '_> {
                 writer.label(self.distance)?;
             }
             Way::Approximate => {
-                if scoped {
+                if writer.is_scoped() && relations.base().is_tenant() {
                     // A literal, by which the planner knows that the client's index has all its rows.
                     writer.push(" and ");
                     if relations.is_qualified() {

@@ -13,7 +13,7 @@ use super::tenant_query::TenantQuery;
 use super::verb::{Filtered, Shape, sealed};
 use super::writer::Writer;
 use crate::error::Result;
-use crate::schema::Catalogue;
+use crate::schema::Table;
 
 /// A [`TenantQuery`] that reads rows.
 #[derive(Default)]
@@ -129,9 +129,9 @@ impl<'t> TenantQuery<'t, Select<'t>> {
 
 impl Select<'_> {
     /// The number of columns of a row.
-    pub(super) fn width(&self, catalogue: &Catalogue, table: &str) -> usize {
+    pub(super) fn width(&self, table: &Table) -> usize {
         match self.items.len() {
-            0 => catalogue.table(table).map_or(0, |table| table.columns().len()),
+            0 => table.columns().len(),
             some => some,
         }
     }
@@ -143,7 +143,7 @@ impl Select<'_> {
 
     /// Why it cannot be read in pages, if it cannot.
     pub(super) fn unpaged(&self) -> Option<&'static str> {
-        if !self.is_plain() || !self.having.is_empty() {
+        if !self.is_plain() {
             return Some("groups and distinct rows have no place in an order of rows");
         }
         self.offset
@@ -154,8 +154,8 @@ impl Select<'_> {
     pub(super) fn write(&self, source: &Source<'_>, writer: &mut Writer<'_>) -> Result<()> {
         let (joined, relations) = related(source, writer)?;
         self.write_list(writer, &relations)?;
-        Self::write_from(source, writer, &joined, &relations)?;
-        self.write_rest(source, writer, &relations)
+        let joint = Self::write_from(source, writer, &joined, &relations)?;
+        self.write_rest(joint, writer, &relations)
     }
 
     pub(super) fn write_list<'c>(&self, writer: &mut Writer<'c>, relations: &Relations<'c>) -> Result<()> {
@@ -198,7 +198,7 @@ impl Select<'_> {
         writer: &mut Writer<'c>,
         joined: &[Joined<'c>],
         relations: &Relations<'c>,
-    ) -> Result<()> {
+    ) -> Result<&'static str> {
         writer.push(" from ");
         writer.push(&relations.base().table.sql);
         if relations.is_qualified() {
@@ -230,21 +230,9 @@ impl Select<'_> {
         Ok(())
     }
 
-    fn write_rest<'c>(
-        &self,
-        source: &Source<'_>,
-        writer: &mut Writer<'c>,
-        relations: &Relations<'c>,
-    ) -> Result<()> {
+    fn write_rest<'c>(&self, joint: &str, writer: &mut Writer<'c>, relations: &Relations<'c>) -> Result<()> {
         if let Some(position) = &self.position {
-            let scoped = writer.is_scoped() && relations.base().is_tenant();
-            let first = source.conditions.is_empty() && !scoped;
-            position.write_condition(
-                &self.order,
-                writer,
-                relations,
-                if first { " where " } else { " and " },
-            )?;
+            position.write_condition(&self.order, writer, relations, joint)?;
         }
         self.write_groups(writer, relations)?;
         if let Some(position) = &self.position {
@@ -336,7 +324,8 @@ impl sealed::Verb for Select<'_> {
             Shape::Count if self.is_plain() => {
                 let (joined, relations) = related(source, writer)?;
                 writer.push("select count(*)");
-                Self::write_from(source, writer, &joined, &relations)
+                Self::write_from(source, writer, &joined, &relations)?;
+                Ok(())
             }
             Shape::Exists if self.is_plain() => {
                 let (joined, relations) = related(source, writer)?;

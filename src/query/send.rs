@@ -1,5 +1,6 @@
 use tracing::Instrument;
 
+use super::notes::Compared;
 use super::run::{Answer, On, Statement, Step, rendered};
 use super::source::Source;
 use super::tenant_query::TenantQuery;
@@ -173,12 +174,7 @@ async fn mismatched<V: Verb>(
         .write(source, &mut writer, shape)
         .and_then(|()| writer.finish());
     let compared = spelt.map(|spelt| spelt.notes.compared).unwrap_or_default();
-    match (
-        compared
-            .into_iter()
-            .find(super::writer::Compared::is_of_another_kind),
-        failed,
-    ) {
+    match (compared.into_iter().find(Compared::is_of_another_kind), failed) {
         (Some(compared), Error::Statement { source: cause, .. }) => Error::TypeMismatch {
             client: source.client,
             table: source.table.clone().into_owned(),

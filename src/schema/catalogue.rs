@@ -25,6 +25,8 @@ pub(crate) use self::table::{Column, ForeignKey, Table, TableKind};
 pub(crate) struct Catalogue {
     tables: HashMap<String, Arc<Table>>,
     functions: HashMap<String, Vec<Arc<Function>>>,
+    /// How often the catalogue of the open database was read before.
+    pub(crate) generation: u32,
     /// The types that have arrays, each with the type of its arrays.
     arrays: HashMap<u32, u32>,
 }

@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 use super::{OWN, On, catalogue, config, db, spelt};
 use crate::error::{Error, MaybeClient, Result};
+use crate::query::send::spell;
+use crate::query::verb::Shape;
 use crate::query::{Bind, Order};
 use crate::schema::CLIENT_COLUMN;
 
@@ -331,4 +333,38 @@ fn a_value_that_cannot_be_encoded_names_its_column() {
         ),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_table_of_a_sub_query_that_the_catalogue_does_not_know_is_told_as_any_other() {
+    let query = db().query("agents").is_in_query("id", db().query("agent"));
+    let error = spelt(query, &catalogue(), On::Pool, true).unwrap_err();
+    assert!(
+        matches!(&error, Error::UnknownTable { nearest_name: Some(near), .. } if near == "agents"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_statement_of_another_reading_of_the_catalogue_or_of_other_types_is_another_statement() {
+    let mut read_again = catalogue();
+    read_again.generation = 1;
+    let sent = |catalogue: &crate::schema::Catalogue, number: bool| {
+        let query = db().query("agents").columns(["id"]);
+        let query = if number {
+            query.eq("slug", 1)
+        } else {
+            query.eq("slug", "a")
+        };
+        spell(&query.source, &query.verb, catalogue, false, Shape::Rows)
+            .unwrap()
+            .sent()
+            .0
+    };
+    let sql = "select id from public.agents where slug = $1";
+    // Of the column's own type, as nearly every value is.
+    assert_eq!(sent(&catalogue(), false), sql);
+    assert_eq!(sent(&catalogue(), true), format!("{sql} /* 1:23 */"));
+    assert_eq!(sent(&read_again, false), format!("{sql} /* 1 */"));
+    assert_eq!(sent(&read_again, true), format!("{sql} /* 1 1:23 */"));
 }

@@ -219,3 +219,38 @@ async fn a_load_that_is_dropped_leaves_nothing_and_a_pool_that_works() -> Outcom
     }
     library.close().await
 }
+
+#[tokio::test]
+async fn a_load_that_was_overtaken_is_run_again() -> Outcome {
+    let library = Library::empty().await?;
+    for (db, database) in [(&library.shared, "pool-1"), (&library.dedicated, "dedicated")] {
+        let database = library.fixture.database(database);
+        let mut admin = connect(library.fixture.admin_options(&database)).await;
+        run(
+            &mut admin,
+            "create sequence tries;
+             grant usage on sequence tries to public;
+             create function overtaken() returns trigger language plpgsql as $$
+             begin
+                 if nextval('tries') = 1 then
+                     raise exception 'overtaken' using errcode = '40001';
+                 end if;
+                 return null;
+             end
+             $$;
+             create trigger overtaken after insert on jobs execute function overtaken()",
+        )
+        .await;
+        let added = db
+            .run(async |mut tx| {
+                let load = tx.insert("jobs").rows(1..=2_000_i64, |row, id| {
+                    row.set("id", id);
+                });
+                load.execute().await
+            })
+            .await;
+        assert_eq!(added?, 2_000, "{database}");
+        assert_eq!(db.query("jobs").count().await?, 2_000, "{database}");
+    }
+    library.close().await
+}
