@@ -324,13 +324,30 @@ impl<'c> Writer<'c> {
         }
         self.expect_code();
         self.push("(");
+        let mut after_value = false;
         for piece in &fragment.pieces {
             match piece {
-                Piece::Text(sql) => self.push(sql.as_str()),
-                Piece::Value(value) => self.value(&**value, "a fragment of SQL")?,
+                Piece::Text(sql) => {
+                    // A digit would make it another value, and a letter a name.
+                    if after_value && sql.as_str().starts_with(is_in_word) {
+                        self.push(" ");
+                    }
+                    self.push(sql.as_str());
+                }
+                Piece::Value(value) => {
+                    if self.ends_with(is_in_word) {
+                        self.push(" ");
+                    }
+                    self.value(&**value, "a fragment of SQL")?;
+                }
             }
+            after_value = matches!(piece, Piece::Value(_));
         }
         self.push(")");
         Ok(())
     }
+}
+
+fn is_in_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == '$'
 }

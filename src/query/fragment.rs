@@ -34,24 +34,26 @@ impl<'t> Fragment<'t> {
         self
     }
 
-    /// Why it may not stand in parentheses, if it may not.
+    /// Why it may not stand in parentheses, if it may not. Its texts are read as one: a mark can be in two of them.
     pub(super) fn refusal(&self) -> Option<&'static str> {
-        let is_blank =
-            |piece: &Piece<'_>| matches!(piece, Piece::Text(sql) if sql.as_str().trim().is_empty());
-        if self.pieces.iter().all(is_blank) {
+        let mut sql = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => sql.push_str(text.as_str()),
+                Piece::Value(_) => sql.extend([' ', VALUE, ' ']),
+            }
+        }
+        if sql.trim().is_empty() {
             return Some("it is empty");
         }
         let mut text = Text::default();
-        for piece in &self.pieces {
-            match piece {
-                Piece::Text(sql) => text.read(sql.as_str()),
-                Piece::Value(_) if text.inside.is_some() => return Some("a value stands inside a literal"),
-                Piece::Value(_) => {}
-            }
-        }
+        text.read(&sql);
         text.refusal()
     }
 }
+
+/// Stands for a value while a fragment is read.
+const VALUE: char = '\u{1}';
 
 impl fmt::Debug for Fragment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,6 +81,9 @@ impl Text {
             rest = match self.inside.take() {
                 Some(close) => {
                     if let Some(at) = rest.find(&close) {
+                        if rest[..at].contains(VALUE) {
+                            self.refuse("a value stands inside a literal");
+                        }
                         &rest[at + close.len()..]
                     } else {
                         self.inside = Some(close);
@@ -170,6 +175,16 @@ mod tests {
         }
         let split = Fragment::default().push("name = 'a").push_bind(1).push("'");
         assert!(split.refusal().is_some());
+        // Marks that are in two texts.
+        for [first, second] in [
+            ["true -", "- "],
+            ["true /", "* "],
+            ["name = e", "'\\' ( ' ) or true or ( ' ) '"],
+            ["name = $", "$ ) $$ or ("],
+        ] {
+            let split = Fragment::default().push(first).push(second);
+            assert!(split.refusal().is_some(), "{first}{second}");
+        }
     }
 
     #[test]

@@ -121,6 +121,10 @@ impl<'c> Writer<'c> {
         self.sql.push_str(text);
     }
 
+    pub(super) fn ends_with(&self, what: fn(char) -> bool) -> bool {
+        self.sql.ends_with(what)
+    }
+
     /// A name that is not from the catalogue.
     pub(super) fn quoted(&mut self, name: &str) {
         self.sql.push('"');

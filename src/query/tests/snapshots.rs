@@ -18,6 +18,7 @@ mod conditions;
 mod groups;
 mod joins;
 mod pages;
+mod searches;
 mod writes;
 
 /// Talks of agents, who may have a deputy in each, tags of talks, notes without a key, and models of all clients.

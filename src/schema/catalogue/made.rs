@@ -8,7 +8,8 @@ use super::table::{ForeignKeyRow, KeyRow};
 use super::*;
 
 impl Catalogue {
-    /// Adds a table of the schema public, as the database would tell of it: of texts, with `id` as its key.
+    /// Adds a table of the schema public, as the database would tell of it: of texts, with `id` as its key
+    /// and vectors in `embedding`.
     pub(crate) fn add_table<S: AsRef<str>>(&mut self, name: &str, shared: bool, columns: &[S]) {
         self.add_table_with(name, shared, columns, &[], &[]);
     }
@@ -47,7 +48,17 @@ impl Catalogue {
             visible: true,
             shared,
             quoted: columns.iter().map(|column| quote_ident(column)).collect(),
-            types: columns.iter().map(|_| "text".to_owned()).collect(),
+            types: columns
+                .iter()
+                .map(|column| {
+                    if column == "embedding" {
+                        "vector(3)"
+                    } else {
+                        "text"
+                    }
+                })
+                .map(str::to_owned)
+                .collect(),
             type_oids: columns.iter().map(|_| 25).collect(),
             not_null: columns.iter().map(|column| column == "id").collect(),
             columns,

@@ -154,3 +154,16 @@ fn related_rows() {
          and \"related_2\".talk_id = \"related_1\".id and \"related_2\".id is null))"
     );
 }
+
+#[test]
+fn a_value_of_a_fragment_is_no_part_of_a_word() {
+    assert_eq!(
+        each!(db().query("agents").columns(["id"]).raw(|sql| {
+            sql.push("name || x")
+                .push_bind("a")
+                .push("0 = '' and b")
+                .push_bind("c")
+        }))[1],
+        "select id from public.agents where (name || x $1 0 = '' and b $2)"
+    );
+}
