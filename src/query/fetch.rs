@@ -1,7 +1,8 @@
 use sqlx::postgres::{PgQueryResult, PgRow};
 use sqlx::{Decode, FromRow, Postgres, Row, Type};
 
-use super::page::{Cursor, Page, Position};
+use super::cursor::{Cursor, Position};
+use super::page::Page;
 use super::run::{decode, rendered};
 use super::select::Select;
 use super::send::spell;
@@ -277,15 +278,6 @@ impl TenantQuery<'_, Select<'_>> {
 const PAGE: u32 = 100;
 
 impl<'t, V: Writes<'t>> TenantQuery<'t, V> {
-    /// The columns that fetching returns of each written row. Defaults to all but `client_id`.
-    pub fn returning<C: Into<std::borrow::Cow<'t, str>>>(
-        mut self,
-        columns: impl IntoIterator<Item = C>,
-    ) -> Self {
-        *self.verb.returning_mut() = columns.into_iter().map(Into::into).collect();
-        self
-    }
-
     /// Writes, and returns how many rows were written.
     ///
     /// # Errors

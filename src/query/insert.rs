@@ -5,16 +5,17 @@ use serde_json::Value as Json;
 
 use super::array::ArrayOf;
 use super::bind::{Bind, BoxedValue, boxed, held};
+use super::conflict::Conflict;
 use super::copy::Copy;
 use super::record::Record;
 use super::relations::Relations;
 use super::source::Source;
 use super::tenant_query::TenantQuery;
-use super::update::returning;
 use super::verb::{Shape, Writes, sealed};
 use super::writer::Writer;
+use super::written::Written;
 use crate::error::{Error, Result};
-use crate::schema::{CLIENT_COLUMN, Column, Table, TableKind};
+use crate::schema::{CLIENT_COLUMN, Column, TableKind};
 
 /// A [`TenantQuery`] that adds rows.
 #[derive(Default)]
@@ -24,15 +25,8 @@ pub struct Insert<'t> {
     /// A row's values, in the order of the columns.
     pub(super) rows: Vec<Vec<BoxedValue<'t>>>,
     records: Vec<Record>,
-    conflict: Option<Conflict<'t>>,
-    returning: Vec<Cow<'t, str>>,
-}
-
-/// What becomes of a row that is there already.
-struct Conflict<'t> {
-    key: Vec<Cow<'t, str>>,
-    /// The columns that are updated; `None` where the row is left out.
-    update: Option<Vec<Cow<'t, str>>>,
+    pub(super) conflict: Option<Conflict<'t>>,
+    written: Written<'t>,
 }
 
 /// The values of one row to insert.
@@ -180,41 +174,6 @@ impl<'t> TenantQuery<'t, Insert<'t>> {
         self
     }
 
-    /// Leaves out rows whose key is there already. The columns are those of a unique key but `client_id`, which
-    /// is added where the key has it.
-    pub fn on_conflict_do_nothing<C: Into<Cow<'t, str>>>(mut self, key: impl IntoIterator<Item = C>) -> Self {
-        self.verb.conflict = Some(Conflict {
-            key: key.into_iter().map(Into::into).collect(),
-            update: None,
-        });
-        self
-    }
-
-    /// Updates these columns of the rows whose key is there already, to the values that were to be inserted: an
-    /// upsert. The key is as in [`on_conflict_do_nothing`](Self::on_conflict_do_nothing).
-    ///
-    /// ```no_run
-    /// # async fn example(acme: tenantry::TenantDb) -> tenantry::Result<()> {
-    /// acme.insert("agents")
-    ///     .set("slug", "guide")
-    ///     .set("name", "Guide")
-    ///     .on_conflict_update(["slug"], ["name"])
-    ///     .execute()
-    ///     .await?;
-    /// # Ok(()) }
-    /// ```
-    pub fn on_conflict_update<K: Into<Cow<'t, str>>, C: Into<Cow<'t, str>>>(
-        mut self,
-        key: impl IntoIterator<Item = K>,
-        columns: impl IntoIterator<Item = C>,
-    ) -> Self {
-        self.verb.conflict = Some(Conflict {
-            key: key.into_iter().map(Into::into).collect(),
-            update: Some(columns.into_iter().map(Into::into).collect()),
-        });
-        self
-    }
-
     fn uneven(&mut self) {
         let what = format!("insert into {}", self.source.table);
         self.source.refuse(what, "its rows set different columns");
@@ -222,8 +181,8 @@ impl<'t> TenantQuery<'t, Insert<'t>> {
 }
 
 impl<'t> Writes<'t> for Insert<'t> {
-    fn returning_mut(&mut self) -> &mut Vec<Cow<'t, str>> {
-        &mut self.returning
+    fn written_mut(&mut self) -> &mut Written<'t> {
+        &mut self.written
     }
 }
 
@@ -338,50 +297,6 @@ impl Insert<'_> {
         let all = self.records.iter().map(json).collect::<Result<_>>()?;
         first.write_rows("jsonb_to_recordset", &Json::Array(all), writer, relations)
     }
-
-    fn write_conflict<'c>(&self, writer: &mut Writer<'c>, relations: &Relations<'c>) -> Result<()> {
-        let Some(conflict) = &self.conflict else {
-            return Ok(());
-        };
-        let table: &Table = relations.base().table;
-        let names: Vec<&str> = conflict.key.iter().map(AsRef::as_ref).collect();
-        for name in &names {
-            relations.column(name)?;
-        }
-        let Some(key) = table.key_over(&names) else {
-            let what = format!("on conflict ({}) of {}", names.join(", "), relations.base().name);
-            return writer.refuse(what, "no unique key is over these columns");
-        };
-        writer.push(" on conflict (");
-        let mut joint = "";
-        if key.has_client {
-            writer.push("client_id");
-            joint = ", ";
-        }
-        for name in &names {
-            writer.push(joint);
-            writer.column(relations, name)?;
-            joint = ", ";
-        }
-        let Some(update) = &conflict.update else {
-            writer.push(") do nothing");
-            return Ok(());
-        };
-        if update.is_empty() {
-            return writer.refuse(
-                &*relations.base().name,
-                "an upsert that updates nothing; leave rows out instead",
-            );
-        }
-        writer.push(") do update set ");
-        for (at, name) in update.iter().enumerate() {
-            writer.push(if at == 0 { "" } else { ", " });
-            let column = writer.column(relations, name)?;
-            writer.push(" = excluded.");
-            writer.push(&column.sql);
-        }
-        Ok(())
-    }
 }
 
 impl sealed::Verb for Insert<'_> {
@@ -400,8 +315,10 @@ impl sealed::Verb for Insert<'_> {
             (false, true) => self.write_rows(writer, &relations)?,
             (true, false) => self.write_records(writer, &relations)?,
         }
-        self.write_conflict(writer, &relations)?;
-        returning(&self.returning, writer, &relations, shape)
+        if let Some(conflict) = &self.conflict {
+            conflict.write(writer, &relations)?;
+        }
+        self.written.write_returning(writer, &relations, shape)
     }
 
     fn copy(&self, source: &Source<'_>, writer: &Writer<'_>) -> Result<Option<Copy>> {
@@ -439,16 +356,12 @@ impl sealed::Verb for Insert<'_> {
         if rows.is_empty() && records.is_empty() {
             return None;
         }
-        let conflict = self.conflict.as_ref().map(|conflict| Conflict {
-            key: conflict.key.clone(),
-            update: conflict.update.clone(),
-        });
         Some(Self {
             columns: self.columns.clone(),
             rows,
             records,
-            conflict,
-            returning: self.returning.clone(),
+            conflict: self.conflict.clone(),
+            written: self.written.again(),
         })
     }
 }

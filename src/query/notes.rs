@@ -34,7 +34,7 @@ pub(super) struct Compared {
 
 impl Notes {
     /// Notes that a column is under an operator.
-    pub(super) fn tested<'c>(&mut self, node: &Node<'_>, operator: &str, relations: &Relations<'c>) {
+    pub(super) fn tested(&mut self, node: &Node<'_>, operator: &str, relations: &Relations<'_>) {
         if let Node::Column(name) = node
             && let Ok((relation, column)) = relations.column(name)
             && relation.is_tenant()

@@ -2,11 +2,11 @@ use std::borrow::Cow;
 
 use super::bind::held;
 use super::compare::Compare;
+use super::cursor::Position;
 use super::expr::{Expr, Node};
 use super::join::Join;
 use super::lock::{LockWait, RowLock};
 use super::order::Order;
-use super::page::Position;
 use super::relations::{Relation, Relations, name_of};
 use super::source::Source;
 use super::tenant_query::TenantQuery;

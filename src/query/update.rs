@@ -2,7 +2,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::bind::{Bind, BoxedValue, boxed, held};
+use super::bind::{Bind, boxed, held};
 use super::expr::{Expr, Node};
 use super::record::Record;
 use super::relations::Relations;
@@ -10,6 +10,7 @@ use super::source::Source;
 use super::tenant_query::TenantQuery;
 use super::verb::{Filtered, Shape, Writes, sealed};
 use super::writer::Writer;
+use super::written::Written;
 use crate::error::Result;
 use crate::schema::CLIENT_COLUMN;
 
@@ -18,9 +19,7 @@ use crate::schema::CLIENT_COLUMN;
 pub struct Update<'t> {
     assignments: Vec<(Cow<'t, str>, Node<'t>)>,
     record: Option<Record>,
-    version: Option<(Cow<'t, str>, BoxedValue<'t>)>,
-    all: bool,
-    returning: Vec<Cow<'t, str>>,
+    written: Written<'t>,
 }
 
 impl<'t> TenantQuery<'t, Update<'t>> {
@@ -57,26 +56,13 @@ impl<'t> TenantQuery<'t, Update<'t>> {
         }
         self
     }
-
-    /// Only where the row still has this version, which the update raises by one: what another wrote since it
-    /// was read is not overwritten. Where no row is met, it is [`Error::Stale`](crate::Error::Stale).
-    pub fn expect_version(mut self, column: impl Into<Cow<'t, str>>, version: impl Bind<'t>) -> Self {
-        self.verb.version = Some((column.into(), boxed(version)));
-        self
-    }
-
-    /// Says that every row of the client is meant. Without it, an update without a condition is refused.
-    pub fn all(mut self) -> Self {
-        self.verb.all = true;
-        self
-    }
 }
 
 impl Filtered for Update<'_> {}
 
 impl<'t> Writes<'t> for Update<'t> {
-    fn returning_mut(&mut self) -> &mut Vec<Cow<'t, str>> {
-        &mut self.returning
+    fn written_mut(&mut self) -> &mut Written<'t> {
+        &mut self.written
     }
 }
 
@@ -91,9 +77,7 @@ impl sealed::Verb for Update<'_> {
         if self.assignments.is_empty() && self.record.as_ref().is_none_or(Record::is_empty) {
             return writer.refuse(what(), "it sets nothing");
         }
-        if source.conditions.is_empty() && !self.all {
-            return writer.refuse(what(), UNFILTERED);
-        }
+        self.written.expect_condition(what(), source, writer)?;
         writer.push("update ");
         writer.push(&table.sql);
         let mut joint = " set ";
@@ -112,71 +96,18 @@ impl sealed::Verb for Update<'_> {
             record.write_assignment(writer, &relations)?;
             joint = ", ";
         }
-        if let Some((name, _)) = &self.version {
-            writer.push(joint);
-            let column = writer.column(&relations, name)?;
-            writer.push(" = ");
-            writer.push(&column.sql);
-            writer.push(" + 1");
-        }
-        writer.conditions(&source.conditions, &relations)?;
-        if let Some(version) = &self.version {
-            write_version(version, source, writer, &relations)?;
-        }
-        returning(&self.returning, writer, &relations, shape)
+        self.written.write_next_version(joint, writer, &relations)?;
+        self.written.write_conditions(source, writer, &relations)?;
+        self.written.write_returning(writer, &relations, shape)
     }
 
     fn expects_version(&self) -> bool {
-        self.version.is_some()
+        self.written.expects_version()
     }
 }
-
-/// The condition that a row still has its version.
-pub(super) fn write_version<'c>(
-    (name, version): &(Cow<'_, str>, BoxedValue<'_>),
-    source: &Source<'_>,
-    writer: &mut Writer<'c>,
-    relations: &Relations<'c>,
-) -> Result<()> {
-    let scoped = writer.is_scoped() && relations.base().is_tenant();
-    let first = source.conditions.is_empty() && !scoped;
-    writer.push(if first { " where " } else { " and " });
-    let column = writer.column(relations, name)?;
-    writer.push(" = ");
-    writer.value_of(column, &**version)
-}
-
-/// ` returning …`, where rows are wanted.
-pub(super) fn returning<'c>(
-    columns: &[Cow<'_, str>],
-    writer: &mut Writer<'c>,
-    relations: &Relations<'c>,
-    shape: Shape,
-) -> Result<()> {
-    if shape != Shape::Rows {
-        return Ok(());
-    }
-    writer.push(" returning ");
-    let table = relations.base().table;
-    if columns.is_empty() && table.visible_columns.is_empty() {
-        return writer.refuse(&*relations.base().name, "the table has no column to return");
-    }
-    if columns.is_empty() {
-        writer.push(&table.visible_columns);
-    }
-    for (at, name) in columns.iter().enumerate() {
-        writer.push(if at == 0 { "" } else { ", " });
-        writer.column(relations, name)?;
-    }
-    Ok(())
-}
-
-pub(super) const UNFILTERED: &str = "it has no condition; say .all() where every row of the client is meant";
 
 impl std::fmt::Debug for Update<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Update")
-            .field("all", &self.all)
-            .finish_non_exhaustive()
+        f.debug_struct("Update").finish_non_exhaustive()
     }
 }

@@ -1,7 +1,6 @@
-use std::borrow::Cow;
-
 use super::source::Source;
 use super::writer::Writer;
+use super::written::Written;
 use crate::error::Result;
 
 /// What a statement is to answer with.
@@ -24,7 +23,7 @@ pub trait Filtered: sealed::Verb {}
 /// Verbs that write and can return what they wrote.
 pub trait Writes<'t>: sealed::Verb {
     #[doc(hidden)]
-    fn returning_mut(&mut self) -> &mut Vec<Cow<'t, str>>;
+    fn written_mut(&mut self) -> &mut Written<'t>;
 }
 
 /// Conditions by themselves, which are joined by [`any_of`](super::TenantQuery::any_of) and its kin.

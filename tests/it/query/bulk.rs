@@ -5,7 +5,7 @@ use std::task::Poll;
 use tenantry::{Error, TenantDb, TransactionOptions};
 
 use super::{Library, Outcome};
-use crate::sql::{connect, run, until};
+use crate::sql::{connect, one, run, until};
 
 const MANY: i64 = 25_000;
 
@@ -254,3 +254,47 @@ async fn a_load_that_was_overtaken_is_run_again() -> Outcome {
     }
     library.close().await
 }
+
+#[tokio::test]
+async fn a_load_that_is_dropped_at_its_end_answers_no_later_statement() -> Outcome {
+    let library = Library::over(1).await?;
+    let db = &library.dedicated;
+    let options = || {
+        let database = library.fixture.database("dedicated");
+        library.fixture.server().connect_options(&database)
+    };
+    let (mut holder, mut watcher) = (connect(options()).await, connect(options()).await);
+    for round in 0..3_i64 {
+        // All is sent, and the server waits for whoever has the same key.
+        let first = 10_000 * (round + 1);
+        run(&mut holder, "begin").await;
+        let holds = format!(
+            "insert into jobs (client_id, id) values ('{}', {})",
+            db.client().id,
+            first + 7
+        );
+        run(&mut holder, &holds).await;
+        tokio::select! {
+            done = add(db, first..first + 2_000) => panic!("it did not wait: {done:?}"),
+            () = until(&mut watcher, WAITS) => {}
+        }
+        run(&mut holder, "rollback").await;
+        until(
+            &mut watcher,
+            &format!("select not ({})", &WAITS["select ".len()..]),
+        )
+        .await;
+        // The one connection of the pool, or another in its place.
+        for _ in 0..3 {
+            let there: i64 = one(&mut watcher, "select count(*) from jobs").await;
+            assert_eq!(db.query("jobs").count().await?, there.unsigned_abs(), "{round}");
+            let ids: Vec<i64> = db.query("jobs").columns(["id"]).limit(1).fetch_scalars().await?;
+            assert_eq!(ids.len(), 1.min(usize::try_from(there)?), "{round}");
+        }
+    }
+    library.close().await
+}
+
+const WAITS: &str =
+    "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like 'copy%'
+                                                                 and datname = current_database())";

@@ -49,7 +49,7 @@ async fn a_commit_that_may_have_taken_effect_is_not_run_again() -> Outcome {
             proxy.reset_all();
             proxy.resume();
         };
-        let (done, ()) = timeout(PATIENCE, async { tokio::join!(running, cutting) }).await?;
+        let (done, ()) = timeout(PATIENCE, Box::pin(async { tokio::join!(running, cutting) })).await?;
         let unknown = done.unwrap_err();
         assert!(
             matches!(unknown, Error::CommitUnknown { .. }),

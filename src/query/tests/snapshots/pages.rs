@@ -1,6 +1,6 @@
 use super::super::{On, db, spelt};
 use super::related;
-use crate::query::page::Position;
+use crate::query::cursor::Position;
 use crate::query::{Join, Order, Select, TenantQuery};
 
 type Query = TenantQuery<'static, Select<'static>>;
