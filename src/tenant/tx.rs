@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Postgres};
 
 use super::db::TenantDb;
 use super::standing::Standing;
+use crate::client::ClientId;
 use crate::database::{DedicatedPool, Lease, StatementLog, TransactionOptions};
 use crate::error::{self, Error, Result};
 
@@ -37,7 +38,6 @@ pub struct TenantTx {
     standing: Standing,
 }
 
-#[expect(clippy::large_enum_variant, reason = "the large one is the common one")]
 enum Conn {
     Scoped(Lease),
     Straight(Straight),
@@ -45,7 +45,8 @@ enum Conn {
 
 /// A transaction on a dedicated database.
 struct Straight {
-    /// `None` only after the connection was given back.
+    client: ClientId,
+    /// `None` only after the connection was given back, or closed.
     conn: Option<PoolConnection<Postgres>>,
     /// Keeps the pool open.
     pool: DedicatedPool,
@@ -76,6 +77,7 @@ impl TenantTx {
         // Held by the guard before anything is sent: sqlx would return the connection of a dropped `begin`
         // to its pool inside the transaction.
         let mut straight = Straight {
+            client,
             conn: Some(conn),
             pool,
         };
@@ -107,7 +109,7 @@ impl TenantTx {
     pub async fn commit(self) -> Result<()> {
         let result = match self.conn {
             Conn::Scoped(lease) => lease.commit().await,
-            Conn::Straight(straight) => straight.commit(self.db.id()).await,
+            Conn::Straight(straight) => straight.commit().await,
         };
         self.db.check(result).await
     }
@@ -119,7 +121,7 @@ impl TenantTx {
     pub async fn rollback(self) -> Result<()> {
         match self.conn {
             Conn::Scoped(lease) => lease.rollback().await,
-            Conn::Straight(straight) => straight.rollback(self.db.id()).await,
+            Conn::Straight(straight) => straight.rollback().await,
         }
     }
 
@@ -221,10 +223,16 @@ impl Conn {
 
 impl Straight {
     fn connection(&mut self) -> Result<&mut PgConnection> {
-        self.conn.as_deref_mut().ok_or(Error::Closed)
+        let client = self.client;
+        self.conn.as_deref_mut().ok_or_else(|| Error::StatementRefused {
+            client,
+            what: "the transaction".to_owned(),
+            reason: "rows were being loaded in it when that was dropped, which ended it",
+        })
     }
 
-    async fn commit(mut self, client: crate::ClientId) -> Result<()> {
+    async fn commit(mut self) -> Result<()> {
+        let client = self.client;
         // The commit of an aborted transaction answers as if all were well; a query in front of it does not.
         let committed = self.connection()?.execute(sqlx::raw_sql("SELECT; COMMIT")).await;
         match committed {
@@ -240,7 +248,8 @@ impl Straight {
         }
     }
 
-    async fn rollback(mut self, client: crate::ClientId) -> Result<()> {
+    async fn rollback(mut self) -> Result<()> {
+        let client = self.client;
         self.connection()?
             .execute(sqlx::raw_sql("ROLLBACK"))
             .await

@@ -207,7 +207,7 @@ async fn a_load_that_is_dropped_leaves_nothing_and_a_pool_that_works() -> Outcom
         // What became of it nobody knows, and so it is over.
         let committed = tx.commit().await;
         assert!(
-            matches!(committed, Err(Error::Closed | Error::Statement { .. })),
+            matches!(committed, Err(Error::StatementRefused { .. })),
             "{committed:?}"
         );
         until(&mut watcher, &format!("select not exists {loading}")).await;
