@@ -24,11 +24,14 @@ mod tenant;
 pub mod testing;
 
 pub use self::client::{
-    ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,
+    ClientDomain, ClientId, ClientKey, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,
     InvalidName, Placement, PoolId, UnknownStatus,
 };
 pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
-pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, UnknownBinding};
+pub use self::directory::{
+    AuditEntry, AuditFilter, Binding, Change, Changes, ClientCursor, ClientFilter, ClientPage, ClientUpdate,
+    Directory, Following, InvalidClientCursor, PlatformDirectory, PoolRecord, UnknownBinding,
+};
 pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
 pub use self::provision::{NewClient, NewPool, Promoted, VectorIndex};

@@ -3,6 +3,7 @@
 create table platform.audit_log (
     id        bigint      primary key generated always as identity,
     at        timestamptz not null default clock_timestamp(),
+    xid       xid8        not null default pg_current_xact_id(),
     actor     text        not null default coalesce(nullif(current_setting('platform.actor', true), ''), session_user),
     client_id uuid,
     action    text        not null,
@@ -13,9 +14,12 @@ create table platform.audit_log (
 );
 
 comment on column platform.audit_log.client_id is 'no foreign key: the log outlives the client';
+comment on column platform.audit_log.xid is
+    'the transaction: ids are given in another order than changes commit, so who reads what is new goes by snapshots';
 
 create index audit_log_client_id_idx on platform.audit_log (client_id, id) where client_id is not null;
 create index audit_log_at_idx on platform.audit_log (at);
+create index audit_log_xid_idx on platform.audit_log (xid);
 
 -- The columns to keep of a row; a sealed one only says that it is set.
 create function platform.audited(p_row jsonb, p_columns text[], p_sealed text[]) returns jsonb

@@ -7,7 +7,7 @@ mod reference;
 mod status;
 
 pub use self::id::{ClientId, PoolId};
-pub use self::name::{ClientDomain, ClientSlug, ExternalRef, InvalidName};
+pub use self::name::{ClientDomain, ClientKey, ClientSlug, ExternalRef, InvalidName};
 pub use self::record::{ClientRecord, Epoch, Placement};
 pub use self::reference::ClientRef;
 pub use self::status::{ClientStatus, UnknownStatus};

@@ -75,6 +75,78 @@ name! {
     is_external
 }
 
+/// A name of a client in an index of the host's own, such as the slug of an agent of the client's.
+///
+/// ```
+/// use tenantry::{ClientKey, ClientRef};
+///
+/// let by_agent: ClientRef = ClientKey::new("agent", "guide")?.into();
+/// assert_eq!(by_agent.to_string(), "agent guide");
+/// # Ok::<_, tenantry::InvalidName>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientKey {
+    index: Arc<str>,
+    key: Arc<str>,
+}
+
+impl ClientKey {
+    /// The key in the index of that name. The index is 1 to 63 of a-z, 0-9, dots, hyphens and underscores, and
+    /// begins with a letter or digit; the key is as an [`ExternalRef`].
+    ///
+    /// # Errors
+    /// [`InvalidName`] where either is not so.
+    pub fn new(index: &str, key: &str) -> Result<Self, InvalidName> {
+        let invalid = |text: &str, kind, rule| InvalidName {
+            text: text.chars().take(300).collect(),
+            kind,
+            rule,
+        };
+        if !is_index(index) {
+            let rule = "1 to 63 of a-z, 0-9, and after the first of ., _ and -";
+            return Err(invalid(index, "name of an index", rule));
+        }
+        if !is_external(key) {
+            let rule = "1 to 255 characters, none of them a control character";
+            return Err(invalid(key, "key", rule));
+        }
+        Ok(Self {
+            index: index.into(),
+            key: key.into(),
+        })
+    }
+
+    /// The name of the index.
+    pub fn index(&self) -> &str {
+        &self.index
+    }
+
+    /// The key in it.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl fmt::Display for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.index, self.key)
+    }
+}
+
+impl fmt::Debug for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientKey({:?}, {:?})", self.index, self.key)
+    }
+}
+
+fn is_index(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (1..=63).contains(&bytes.len())
+        && bytes.first().is_some_and(plain)
+        && bytes.iter().all(|b| plain(b) || matches!(b, b'.' | b'_' | b'-'))
+}
+
 fn is_label(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=63).contains(&bytes.len())
@@ -132,6 +204,22 @@ mod tests {
         assert!("krn:acme:client:prod-001".parse::<ExternalRef>().is_ok());
         for bad in ["", "a\nb", "a\0b", &"x".repeat(256)] {
             assert!(bad.parse::<ExternalRef>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_has_the_name_of_its_index() {
+        let key = ClientKey::new("agent.slug_2-x", "Guide, the").unwrap();
+        assert_eq!((key.index(), key.key()), ("agent.slug_2-x", "Guide, the"));
+        for (index, key) in [
+            ("", "a"),
+            ("Agent", "a"),
+            (".a", "a"),
+            ("a b", "a"),
+            ("agent", ""),
+            ("agent", "a\n"),
+        ] {
+            assert!(ClientKey::new(index, key).is_err(), "{index:?} {key:?}");
         }
     }
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use super::{ClientDomain, ClientId, ClientSlug, ExternalRef};
+use super::{ClientDomain, ClientId, ClientKey, ClientSlug, ExternalRef};
 
 /// A way to name a client. Every kind resolves to the same [`ClientRecord`](super::ClientRecord).
 ///
@@ -24,6 +24,8 @@ pub enum ClientRef {
     External(ExternalRef),
     /// By a domain of its own.
     Domain(ClientDomain),
+    /// By a key in an index of the host's own.
+    Key(ClientKey),
 }
 
 impl From<ClientId> for ClientRef {
@@ -56,6 +58,12 @@ impl From<ClientDomain> for ClientRef {
     }
 }
 
+impl From<ClientKey> for ClientRef {
+    fn from(key: ClientKey) -> Self {
+        Self::Key(key)
+    }
+}
+
 impl From<&ClientRef> for ClientRef {
     fn from(client: &ClientRef) -> Self {
         client.clone()
@@ -69,6 +77,7 @@ impl fmt::Display for ClientRef {
             Self::Slug(slug) => write!(f, "slug {slug}"),
             Self::External(reference) => write!(f, "external reference {reference}"),
             Self::Domain(domain) => write!(f, "domain {domain}"),
+            Self::Key(key) => key.fmt(f),
         }
     }
 }

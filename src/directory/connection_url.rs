@@ -1,10 +1,33 @@
+use std::fmt;
 use std::str::FromStr;
 
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
 use crate::error::{Error, Result};
+
+/// Tells connections apart without keeping their URLs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// Of the URL, and of how the connections are used.
+    pub(crate) fn of(url: &SecretString, used: &str) -> Self {
+        let digest = Sha256::new()
+            .chain_update(used)
+            .chain_update([0])
+            .chain_update(url.expose_secret());
+        Self(digest.finalize().into())
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint")
+    }
+}
 
 /// Reads the connection URL of a database. What it leaves out is not taken from the environment or a password
 /// file, as sqlx would: host, user and database are named, and no password is an empty one.

@@ -4,18 +4,21 @@
 )]
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use secrecy::SecretString;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::types::Json;
 
 use super::connection_url::connect_options;
-use super::{Directory, PoolRecord};
+use super::following::Following;
+use super::{Changes, Directory, PoolRecord, feed};
 use crate::client::{ClientId, ClientRecord, ClientRef, Placement, PoolId};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_connection_failure};
 use crate::plan::{Features, Hosting, Limits};
 use crate::schema;
 use crate::secret::{Keyring, Sealed, SealedFor};
@@ -27,8 +30,17 @@ use crate::secret::{Keyring, Sealed, SealedFor};
 #[derive(Clone, Debug)]
 pub struct PlatformDirectory {
     pub(crate) db: PgPool,
+    /// For what is looked up: no sign of life is asked for first, which would double what a look-up costs. One that
+    /// is dead is replaced when it fails.
+    look_ups: PgPool,
     pub(crate) keyring: Keyring,
+    following: Following,
+    /// Who changes are logged under.
+    pub(super) actor: Option<Arc<str>>,
 }
+
+/// How many connections to the platform database there are at most for look-ups, and for the rest.
+const MAX_CONNECTIONS: u32 = 5;
 
 /// How long a connection to the platform database is waited for.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,23 +71,45 @@ pub(crate) fn of_client(client: ClientId, column: &str) -> SealedFor<'_> {
 }
 
 impl PlatformDirectory {
-    /// Connects to the platform database, with 5 connections at most, each waited for up to 10 seconds.
+    /// Connects to the platform database, with 5 connections at most for look-ups, 5 for the rest and one to hear of
+    /// changes, each waited for up to 10 seconds.
     ///
     /// # Errors
     /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.
     pub async fn connect(url: &SecretString, keyring: Keyring) -> Result<Self> {
-        let options = connect_options(url, "the platform")?;
-        let db = PgPoolOptions::new()
-            .max_connections(5)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options.application_name("tenantry"))
+        let options = connect_options(url, "the platform")?
+            .application_name("tenantry")
+            // Poolers refuse to start with it, and nothing here is a float.
+            .extra_float_digits(None);
+        let pool = PgPoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(ACQUIRE_TIMEOUT);
+        let look_ups = pool
+            .clone()
+            .test_before_acquire(false)
+            .connect_lazy_with(options.clone());
+        let db = pool
+            .connect_with(options)
             .await
             .map_err(|source| Error::Unreachable {
                 database: "platform database".to_owned(),
                 step: "connecting",
                 source: source.into(),
             })?;
-        Ok(Self { db, keyring })
+        Ok(Self {
+            db,
+            look_ups,
+            keyring,
+            following: Following::default(),
+            actor: None,
+        })
+    }
+
+    /// How its changes are followed. Defaults to [`Following::default`].
+    #[must_use]
+    pub fn following(mut self, following: Following) -> Self {
+        self.following = following;
+        self
     }
 
     /// Brings the platform database to the crate's catalogue. Safe to run again, and by several processes.
@@ -93,7 +127,7 @@ impl PlatformDirectory {
 
     /// Closes the connections and waits for those in use.
     pub async fn close(&self) {
-        self.db.close().await;
+        join(self.db.close(), self.look_ups.close()).await;
     }
 
     /// Stores a secret of a client, sealed, in place of the one of that provider and kind.
@@ -177,55 +211,107 @@ impl PlatformDirectory {
     }
 }
 
-/// One query each, on a unique index.
-macro_rules! client_by {
-    ($condition:literal) => {
+/// What is read of a client: one place, for a look-up and for a list.
+macro_rules! select_client {
+    ($and:literal) => {
         concat!(
-            "select c.id, c.name, c.slug, c.external_ref, c.domain, c.status, c.tier, c.hosting, c.pool_id,
+            "c.id, c.name, c.slug, c.external_ref, c.domain, c.status, c.tier, c.hosting, c.pool_id,
                     c.epoch, c.app_connection,
                     ((t.limits || c.limit_overrides) - 'hosting')
                         || jsonb_build_object('max_sidekicks', c.max_sidekicks) as limits,
                     t.features || c.feature_overrides as features
-             from platform.clients c join platform.tiers t on t.name = c.tier
-             where c.deleted_at is null and ",
-            $condition
+             from platform.clients c join platform.tiers t on t.name = c.tier where ",
+            $and
         )
+    };
+}
+
+pub(super) const SELECT_CLIENT: &str = select_client!("");
+
+/// One query each, on a unique index.
+macro_rules! client_by {
+    ($condition:literal) => {
+        concat!("select ", select_client!("c.deleted_at is null and "), $condition)
     };
 }
 
 #[async_trait]
 impl Directory for PlatformDirectory {
     async fn client(&self, client: &ClientRef) -> Result<Option<ClientRecord>> {
-        let row: Option<ClientRow> = match client {
+        let mut dead = DeadConnections::default();
+        loop {
+            match self.client_row(client).await {
+                Err(lost) if dead.is_one(&lost) => {}
+                row => {
+                    let row = row.map_err(failed("resolving a client"))?;
+                    return row.map(ClientRow::into_record).transpose();
+                }
+            }
+        }
+    }
+
+    async fn pool(&self, pool: PoolId) -> Result<Option<PoolRecord>> {
+        let mut dead = DeadConnections::default();
+        loop {
+            match self.pool_row(pool).await {
+                Err(lost) if dead.is_one(&lost) => {}
+                row => {
+                    let row = row.map_err(failed("reading a pool"))?;
+                    return row.map(PoolRow::into_record).transpose();
+                }
+            }
+        }
+    }
+
+    async fn changes(&self) -> Result<Option<Changes>> {
+        feed::changes(&self.db, &self.following).await.map(Some)
+    }
+}
+
+impl PlatformDirectory {
+    async fn client_row(&self, client: &ClientRef) -> sqlx::Result<Option<ClientRow>> {
+        let query = match client {
             ClientRef::Id(id) => sqlx::query_as(client_by!("c.id = $1")).bind(id),
             ClientRef::Slug(slug) => sqlx::query_as(client_by!("c.slug = $1")).bind(slug.as_str()),
             ClientRef::External(reference) => {
                 sqlx::query_as(client_by!("c.external_ref = $1")).bind(reference.as_str())
             }
             ClientRef::Domain(domain) => sqlx::query_as(client_by!("c.domain = $1")).bind(domain.as_str()),
-        }
-        .fetch_optional(&self.db)
-        .await
-        .map_err(failed("resolving a client"))?;
-        row.map(ClientRow::into_record).transpose()
+            ClientRef::Key(key) => sqlx::query_as(client_by!(
+                "c.id = (select k.client_id from platform.client_keys k where k.index_name = $1 and k.key = $2)"
+            ))
+            .bind(key.index())
+            .bind(key.key()),
+        };
+        query.fetch_optional(&self.look_ups).await
     }
 
-    async fn pool(&self, pool: PoolId) -> Result<Option<PoolRecord>> {
-        let row: Option<PoolRow> = sqlx::query_as(
+    async fn pool_row(&self, pool: PoolId) -> sqlx::Result<Option<PoolRow>> {
+        sqlx::query_as(
             "select id, name, app_connection, binding, scope_key, scope_key_id, capacity, client_count, active
              from platform.pools where id = $1",
         )
         .bind(pool)
-        .fetch_optional(&self.db)
+        .fetch_optional(&self.look_ups)
         .await
-        .map_err(failed("reading a pool"))?;
-        row.map(PoolRow::into_record).transpose()
+    }
+}
+
+/// The connections that turned out dead when something was read: there may be as many as there are at most.
+#[derive(Default)]
+struct DeadConnections(u32);
+
+impl DeadConnections {
+    /// Whether the failure is of one, and another is to be tried.
+    fn is_one(&mut self, failure: &sqlx::Error) -> bool {
+        self.0 += 1;
+        self.0 <= MAX_CONNECTIONS && is_connection_failure(failure)
     }
 }
 
 #[derive(sqlx::FromRow)]
-struct ClientRow {
-    id: ClientId,
+pub(super) struct ClientRow {
+    pub(super) id: ClientId,
     name: String,
     slug: String,
     external_ref: Option<String>,
@@ -241,7 +327,7 @@ struct ClientRow {
 }
 
 impl ClientRow {
-    fn into_record(self) -> Result<ClientRecord> {
+    pub(super) fn into_record(self) -> Result<ClientRecord> {
         let id = self.id;
         let placement = match (parsed(id, "hosting", &self.hosting)?, self.pool_id) {
             (Hosting::Dedicated, _) => Placement::Dedicated,
@@ -328,5 +414,18 @@ pub(crate) fn failed(step: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| Error::Platform {
         step,
         source: source.into(),
+    }
+}
+
+/// What the platform database refused by a rule of its own, or its failure.
+pub(crate) fn refused(step: &'static str, what: String, source: sqlx::Error) -> Error {
+    match source.as_database_error() {
+        // Class 23: integrity constraints, among them those that its triggers raise.
+        Some(error) if error.code().is_some_and(|code| code.starts_with("23")) => Error::Refused {
+            what,
+            step,
+            reason: error.message().to_owned(),
+        },
+        _ => failed(step)(source),
     }
 }

@@ -7,12 +7,12 @@ use secrecy::SecretString;
 use sqlx::types::Json;
 use sqlx::{Connection, PgConnection, Postgres, QueryBuilder};
 
-use super::pool::{connect_admin, refused};
+use super::pool::connect_admin;
 use crate::client::{
     ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef, Placement,
     PoolId,
 };
-use crate::directory::{Directory, PlatformDirectory, column, failed, of_client};
+use crate::directory::{Directory, PlatformDirectory, column, failed, of_client, refused};
 use crate::error::{Error, Result};
 use crate::plan::{Limits, TierName};
 use crate::schema;
@@ -77,6 +77,13 @@ impl NewClient {
     }
 }
 
+/// Whom a change is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    TheLiving,
+    TheDeleted,
+}
+
 impl PlatformDirectory {
     /// Creates a client, placed as its tier demands, and activates it.
     ///
@@ -98,6 +105,7 @@ impl PlatformDirectory {
                 .map(|url| self.seal(url, of_client(id, column), || format!("client {slug}")))
                 .transpose()
         };
+        let mut writing = self.write("creating").await?;
         sqlx::query(
             "insert into platform.clients
                  (id, name, slug, external_ref, domain, tier, app_connection, admin_connection)
@@ -111,7 +119,7 @@ impl PlatformDirectory {
         .bind(client.tier.as_str())
         .bind(seal(&client.app_url, column::CLIENT_APP)?)
         .bind(seal(&client.admin_url, column::CLIENT_ADMIN)?)
-        .execute(&self.db)
+        .execute(writing.conn()?)
         .await
         .map_err(|source| {
             match source
@@ -122,6 +130,7 @@ impl PlatformDirectory {
                 _ => refused("creating", format!("client {slug}"), source),
             }
         })?;
+        writing.commit().await?;
         self.activate(id).await
     }
 
@@ -148,13 +157,15 @@ impl PlatformDirectory {
             schema::place(&mut admin, id, "active", record.epoch).await?;
             let _ = admin.close().await;
         }
+        let mut writing = self.write("activating").await?;
         sqlx::query(
             "update platform.clients set status = 'active' where id = $1 and status = 'provisioning'",
         )
         .bind(id)
-        .execute(&self.db)
+        .execute(writing.conn()?)
         .await
         .map_err(|source| refused("activating", format!("client {id}"), source))?;
+        writing.commit().await?;
         record.status = ClientStatus::Active;
         Ok(record)
     }
@@ -172,7 +183,7 @@ impl PlatformDirectory {
     /// Dropped, the change was made or not; or in the pool database alone, where the client is then refused
     /// until this is called again.
     pub async fn set_status(&self, id: ClientId, status: ClientStatus) -> Result<()> {
-        self.change(id, "changing the status", |update| {
+        self.change(id, Of::TheLiving, "changing the status", |update| {
             update.push("status = ").push_bind(status.as_str());
         })
         .await
@@ -188,7 +199,7 @@ impl PlatformDirectory {
     /// # Cancel safety
     /// As [`set_status`](Self::set_status).
     pub async fn set_limits(&self, id: ClientId, limits: &Limits) -> Result<()> {
-        self.change(id, "changing the limits", |update| {
+        self.change(id, Of::TheLiving, "changing the limits", |update| {
             // That it may be hosted as its tier is not is no limit, though it is kept beside them.
             update
                 .push(
@@ -197,6 +208,60 @@ impl PlatformDirectory {
                 )
                 .push_bind(Json(limits))
                 .push(" - 'hosting')");
+        })
+        .await
+    }
+
+    /// Gives a client of a dedicated tier other connections to its database: after a change of a password, or of the
+    /// place that the host moved the database to by itself.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClient`]; [`Error::Refused`] where the client shares a pool.
+    ///
+    /// # Cancel safety
+    /// Dropped, the change was made or not.
+    pub async fn set_dedicated(
+        &self,
+        id: ClientId,
+        app_url: &SecretString,
+        admin_url: &SecretString,
+    ) -> Result<()> {
+        let owner = || format!("client {id}");
+        let app = self.seal(app_url, of_client(id, column::CLIENT_APP), owner)?;
+        let admin = self.seal(admin_url, of_client(id, column::CLIENT_ADMIN), owner)?;
+        self.change(id, Of::TheLiving, "changing the connections", |update| {
+            update.push("app_connection = ").push_bind(app);
+            update.push(", admin_connection = ").push_bind(admin);
+        })
+        .await
+    }
+
+    /// Deletes a client softly: it is unknown by every name from then on, which are free for others, and refused
+    /// wherever it is remembered. Its rows stay where they are, and its place in the pool is free.
+    ///
+    /// # Errors
+    /// As [`set_status`](Self::set_status).
+    ///
+    /// # Cancel safety
+    /// As [`set_status`](Self::set_status).
+    pub async fn delete_client(&self, id: ClientId) -> Result<()> {
+        self.change(id, Of::TheLiving, "deleting", |update| {
+            update.push("deleted_at = now()");
+        })
+        .await
+    }
+
+    /// Has a client that was deleted live again, with the status that it had.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClient`] where none was deleted; [`Error::Refused`] where a name of its is another's by now, or
+    /// its pool has no room; else as [`set_status`](Self::set_status).
+    ///
+    /// # Cancel safety
+    /// As [`set_status`](Self::set_status).
+    pub async fn undelete_client(&self, id: ClientId) -> Result<()> {
+        self.change(id, Of::TheDeleted, "restoring", |update| {
+            update.push("deleted_at = null");
         })
         .await
     }
@@ -237,28 +302,32 @@ impl PlatformDirectory {
     async fn change(
         &self,
         id: ClientId,
+        of: Of,
         step: &'static str,
         set: impl FnOnce(&mut QueryBuilder<Postgres>) + Send,
     ) -> Result<()> {
-        let mut tx = self.db.begin().await.map_err(failed(step))?;
+        let mut writing = self.write(step).await?;
         let mut update = QueryBuilder::new("update platform.clients set epoch = epoch + 1, ");
         set(&mut update);
         update.push(" where id = ").push_bind(id);
-        update.push(" and deleted_at is null returning status, pool_id, epoch");
-        let changed: Option<(String, Option<PoolId>, Epoch)> = update
+        update
+            .push(" and deleted_at is ")
+            .push(if of == Of::TheLiving { "null" } else { "not null" })
+            .push(" returning status, pool_id, epoch, deleted_at is null");
+        let changed: Option<(String, Option<PoolId>, Epoch, bool)> = update
             .build_query_as()
-            .fetch_optional(&mut *tx)
+            .fetch_optional(writing.conn()?)
             .await
             .map_err(|source| refused(step, format!("client {id}"), source))?;
-        let (status, pool, epoch) = changed.ok_or(Error::UnknownClient { client: id.into() })?;
+        let (status, pool, epoch, lives) = changed.ok_or(Error::UnknownClient { client: id.into() })?;
         if let Some(pool) = pool
             && status != ClientStatus::Provisioning.as_str()
         {
             let mut admin = self.pool_admin(pool).await?;
-            let suspended = status != ClientStatus::Active.as_str();
+            let suspended = !lives || status != ClientStatus::Active.as_str();
             schema::renew(&mut admin, id, epoch, suspended).await?;
             let _ = admin.close().await;
         }
-        tx.commit().await.map_err(failed(step))
+        writing.commit().await
     }
 }

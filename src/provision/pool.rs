@@ -1,10 +1,12 @@
 #![expect(clippy::disallowed_methods, reason = "registers a pool in both databases")]
 
 use secrecy::SecretString;
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{Connection, PgConnection, Postgres};
 
 use crate::client::PoolId;
-use crate::directory::{Binding, PlatformDirectory, column, connect_options, failed, of_pool};
+use crate::directory::{Binding, PlatformDirectory, column, connect_options, failed, of_pool, refused};
 use crate::error::{Error, Result};
 use crate::schema;
 use crate::secret::{ScopeKey, Sealed};
@@ -73,7 +75,8 @@ impl PlatformDirectory {
         let key = new_scope_key(&mut admin, &owner).await?;
         let _ = admin.close().await;
 
-        let registered = sqlx::query(
+        let mut writing = self.write("registering").await?;
+        sqlx::query(
             "insert into platform.pools (id, name, app_connection, admin_connection, scope_key, scope_key_id, capacity, binding)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
@@ -85,12 +88,34 @@ impl PlatformDirectory {
         .bind(key.id)
         .bind(pool.capacity)
         .bind(pool.binding.as_str())
-        .execute(&self.db)
-        .await;
-        match registered {
-            Ok(_) => Ok(id),
-            Err(source) => Err(refused("registering", owner(), source)),
-        }
+        .execute(writing.conn()?)
+        .await
+        .map_err(|source| refused("registering", owner(), source))?;
+        writing.commit().await?;
+        Ok(id)
+    }
+
+    /// Gives the pool other connections to the same database: after a change of a password, or of its address. The
+    /// clients in it are served over them from then on; what is under way ends over the old ones.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] where there is no such pool.
+    ///
+    /// # Cancel safety
+    /// Dropped, the change was made or not.
+    pub async fn set_pool_connections(
+        &self,
+        pool: PoolId,
+        app_url: &SecretString,
+        admin_url: &SecretString,
+    ) -> Result<()> {
+        let owner = || format!("pool {pool}");
+        let app = self.seal(app_url, of_pool(pool, column::POOL_APP), owner)?;
+        let admin = self.seal(admin_url, of_pool(pool, column::POOL_ADMIN), owner)?;
+        let update =
+            sqlx::query("update platform.pools set app_connection = $2, admin_connection = $3 where id = $1");
+        self.change_pool(pool, update.bind(pool).bind(app).bind(admin))
+            .await
     }
 
     /// Gives the pool a new scope key. The key before it stays valid until the next rotation, and the one before
@@ -108,6 +133,7 @@ impl PlatformDirectory {
         let owner = || format!("pool {pool}");
         let mut admin = self.pool_admin(pool).await?;
         let key = new_scope_key(&mut admin, &owner).await?;
+        let mut writing = self.write("rotating a scope key").await?;
         let before: Option<i32> = sqlx::query_scalar(
             "with before as (select scope_key_id from platform.pools where id = $1 for update)
              update platform.pools p set scope_key = $2, scope_key_id = $3 from before
@@ -116,9 +142,10 @@ impl PlatformDirectory {
         .bind(pool)
         .bind(self.seal(&key.to_text(), of_pool(pool, column::POOL_SCOPE_KEY), owner)?)
         .bind(key.id)
-        .fetch_optional(&self.db)
+        .fetch_optional(writing.conn()?)
         .await
         .map_err(failed("rotating a scope key"))?;
+        writing.commit().await?;
         if let Some(before) = before {
             schema::retire_scope_keys(&mut admin, before).await?;
         }
@@ -134,20 +161,22 @@ impl PlatformDirectory {
     /// # Cancel safety
     /// Dropped, the change was made or not.
     pub async fn set_pool_active(&self, pool: PoolId, active: bool) -> Result<()> {
-        let changed = sqlx::query("update platform.pools set active = $2 where id = $1")
-            .bind(pool)
-            .bind(active)
-            .execute(&self.db)
-            .await
-            .map_err(failed("changing a pool"))?;
-        match changed.rows_affected() {
-            0 => Err(Error::Refused {
+        let update = sqlx::query("update platform.pools set active = $2 where id = $1");
+        self.change_pool(pool, update.bind(pool).bind(active)).await
+    }
+
+    async fn change_pool(&self, pool: PoolId, update: Query<'_, Postgres, PgArguments>) -> Result<()> {
+        const STEP: &str = "changing a pool";
+        let mut writing = self.write(STEP).await?;
+        let changed = update.execute(writing.conn()?).await.map_err(failed(STEP))?;
+        if changed.rows_affected() == 0 {
+            return Err(Error::Refused {
                 what: format!("pool {pool}"),
                 step: "changing",
                 reason: "there is no such pool".to_owned(),
-            }),
-            _ => Ok(()),
+            });
         }
+        writing.commit().await
     }
 
     /// A connection to the pool database as its admin role.
@@ -174,19 +203,6 @@ impl PlatformDirectory {
                 source,
             })?;
         connect_admin(&url, owner).await
-    }
-}
-
-/// What the platform database refused by a rule of its own, or its failure.
-pub(super) fn refused(step: &'static str, what: String, source: sqlx::Error) -> Error {
-    match source.as_database_error() {
-        // Class 23: integrity constraints, among them those that its triggers raise.
-        Some(error) if error.code().is_some_and(|code| code.starts_with("23")) => Error::Refused {
-            what,
-            step,
-            reason: error.message().to_owned(),
-        },
-        _ => failed(step)(source),
     }
 }
 

@@ -86,6 +86,7 @@ impl Copy {
 impl<V: Verb> TenantQuery<'_, V> {
     /// Writes by COPY, where that does the same and is faster. Returns how many rows, if it did.
     pub(super) async fn send_copy(&mut self) -> Result<Option<u64>> {
+        self.on.renew().await?;
         if self.on.db().is_scoped() {
             return Ok(None);
         }

@@ -79,6 +79,7 @@ impl<V: Verb> TenantQuery<'_, V> {
             Explain::Analyze => "explain (analyze, buffers) ",
         };
         let shape = if V::WRITES { Shape::Done } else { Shape::Rows };
+        self.on.renew().await?;
         let mut statement = statement(&self.on, &self.source, &self.verb, shape).await?;
         statement.sql.insert_str(0, options);
         let step = statement.step;

@@ -200,6 +200,7 @@ impl<'t> Nearest<'t> {
         self.query.expect_sendable()?;
         let span = telemetry::statement(self.query.source.client, "search", &self.query.source.table);
         let sending = async {
+            self.query.on.renew().await?;
             if self.way(search).await? == Way::Approximate
                 && let Some(rows) = self.approximate().await?
             {

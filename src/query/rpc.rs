@@ -148,6 +148,7 @@ impl<'t> Rpc<'t> {
         self.source.take_error()?;
         let span = telemetry::statement(self.source.client, "call", &self.source.table);
         let sending = async {
+            self.on.renew().await?;
             let sent = self.send_here().await;
             if self.on.follow(&sent).await? {
                 return Box::pin(self.send_here()).await;

@@ -53,6 +53,16 @@ impl On<'_> {
         }
     }
 
+    /// Goes by what is known of the client now, where the handle is stale. Inside a transaction it stays.
+    pub(super) async fn renew(&mut self) -> Result<()> {
+        if let Self::Db(db) = self
+            && let Some(renewed) = db.renewed().await?
+        {
+            *db = renewed;
+        }
+        Ok(())
+    }
+
     /// Goes where the client is now, if that is why a statement by itself was refused. Says whether it did.
     pub(super) async fn follow<T: Sync>(&mut self, refused: &Result<T>) -> Result<bool> {
         let Self::Db(db) = self else { return Ok(false) };
@@ -157,12 +167,12 @@ impl Statement<'_> {
                 }
                 drop(log);
                 let result = answered.map_err(|source| Error::of_statement(client, self.step, source));
-                db.check(result).await
+                db.check(result)
             }
             On::Db(db) => match &db.tenant.database {
                 Database::Pool(pool) => {
                     let result = self.send_bound(&db.tenant, pool).await;
-                    db.check(result).await
+                    db.check(result)
                 }
                 Database::Dedicated(database) => {
                     let failed = |source| Error::of_statement(client, self.step, source);

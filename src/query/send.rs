@@ -65,6 +65,7 @@ impl<V: Verb> TenantQuery<'_, V> {
 
     /// Sends one statement, and again where its client is now if it had moved.
     async fn send_one<A: Answer>(&mut self, shape: Shape) -> Result<A> {
+        self.on.renew().await?;
         let sent = send_in(&mut self.on, &self.source, &self.verb, shape).await;
         if self.on.follow(&sent).await? {
             // Boxed, so that the few that are sent again do not double the state of all.

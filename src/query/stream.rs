@@ -44,6 +44,7 @@ impl<'t> TenantQuery<'t, Select<'t>> {
             self.expect_sendable()?;
             let client = self.source.client;
             let mut followed = false;
+            self.on.renew().await?;
             loop {
                 let statement = statement(&self.on, &self.source, &self.verb, Shape::Rows).await?;
                 let mut rows = match &mut self.on {
@@ -90,7 +91,7 @@ fn bound<'s>(
     let stream = async_stream::try_stream! {
         let Tenant { record, guards, .. } = &*db.tenant;
         let mut retry = Retry::default();
-        let mut lease = db.check(pool.bound(record, guards, statement.mode).await).await?;
+        let mut lease = db.check(pool.bound(record, guards, statement.mode).await)?;
         loop {
             if statement.residue {
                 lease.expect_residue();
@@ -120,7 +121,7 @@ fn bound<'s>(
                 Err(error) if begun => Err(Error::of_statement(record.id, statement.step, error))?,
                 Err(error) => {
                     let again = statement.again(&mut retry, lease, used, error).await;
-                    lease = db.check(again).await?;
+                    lease = db.check(again)?;
                 }
             }
         }
@@ -152,7 +153,7 @@ fn in_transaction<'s>(tx: &'s mut TenantTx, statement: &'s Statement<'s>) -> Box
             log.note(&ended);
         }
         let db = tx.db().clone();
-        db.check(ended.map_err(failed)).await?;
+        db.check(ended.map_err(failed))?;
     };
     stream.boxed()
 }

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 use crate::plan::{Features, Guards, Limits};
 use crate::schema::{CLIENT_COLUMN, Catalogue};
 use crate::secret::{Keyring, SealedFor};
-use crate::tenant::{Router, Tenant, TenantDb};
+use crate::tenant::{Freshness, Router, Tenant, TenantDb};
 
 /// The client of every query.
 const OWN: Uuid = Uuid::from_u128(0xacee);
@@ -76,6 +76,8 @@ fn db() -> TenantDb {
     let sealed = keyring.seal(&"".into(), owner).unwrap();
     let pools = Arc::new(DedicatedPools::new(1, Duration::ZERO, PgPoolOptions::new()));
     let database = pools.database(id, &sealed, PgConnectOptions::new_without_pgpass());
+    let freshness = Arc::new(Freshness::new(Duration::ZERO));
+    freshness.heard();
     TenantDb {
         tenant: Arc::new(Tenant {
             record: ClientRecord {
@@ -94,6 +96,7 @@ fn db() -> TenantDb {
             },
             guards: Guards::default(),
             database: Database::Dedicated(database),
+            fresh: freshness.found(freshness.ask(), [None, None, None]),
             router: Weak::<Nowhere>::new(),
         }),
     }
@@ -104,7 +107,7 @@ struct Nowhere;
 
 #[async_trait]
 impl Router for Nowhere {
-    async fn forget(&self, _client: &ClientRecord) {}
+    fn forget(&self, _client: ClientId) {}
 
     async fn resolve(&self, _client: ClientId) -> Result<Arc<Tenant>> {
         Err(Error::Closed)

@@ -3,26 +3,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
-use futures_util::future::{join, join_all};
-use moka::future::Cache;
+use futures_util::future::join3;
 use secrecy::SecretString;
 use tracing::Instrument;
 
+use super::follower::Follower;
 use super::options::ManagerOptions;
+use super::pools::{Described, Pools};
 use super::routes::Routes;
 use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
 use crate::database::{
     Database, DedicatedDatabase, DedicatedPools, KeySource, PoolDatabase, PoolDatabaseOptions,
 };
 use crate::directory::{
-    Directory, PlatformDirectory, PoolRecord, column, connect_options, of_client, of_pool,
+    Change, Directory, Fingerprint, PlatformDirectory, PoolRecord, column, connect_options, of_client,
+    of_pool,
 };
 use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Strictness;
 use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
 use crate::telemetry;
-use crate::tenant::{Router, Tenant, TenantDb};
+use crate::tenant::{Asked, Fresh, Freshness, Router, Tenant, TenantDb};
 
 /// Routes each client to its database. One per process; cheap to clone.
 ///
@@ -52,8 +54,10 @@ struct Inner {
     platform: Option<PlatformDirectory>,
     keyring: Keyring,
     pool_options: PoolDatabaseOptions,
+    freshness: Arc<Freshness>,
+    follower: Follower,
     routes: Routes,
-    pools: Cache<PoolId, Arc<PoolDatabase>>,
+    pools: Pools,
     dedicated: Arc<DedicatedPools>,
     closed: AtomicBool,
 }
@@ -64,7 +68,9 @@ impl ClientConnectionManager {
     /// # Errors
     /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.
     pub async fn connect(options: ManagerOptions) -> Result<Self> {
-        let platform = PlatformDirectory::connect(&options.platform_url, options.keyring.clone()).await?;
+        let platform = PlatformDirectory::connect(&options.platform_url, options.keyring.clone())
+            .await?
+            .following(options.following);
         Ok(Self::new(Arc::new(platform.clone()), Some(platform), options))
     }
 
@@ -83,8 +89,10 @@ impl ClientConnectionManager {
             options.dedicated_wait,
             options.dedicated_pool,
         );
+        let freshness = Arc::new(Freshness::new(options.max_staleness));
         let inner = Arc::new_cyclic(|this| Inner {
             this: Weak::clone(this),
+            follower: Follower::new(Arc::clone(&directory), Arc::clone(&freshness)),
             directory,
             platform,
             keyring: options.keyring,
@@ -95,9 +103,14 @@ impl ClientConnectionManager {
                     known_leaks: options.known_leaks,
                 },
             },
-            routes: Routes::new(options.max_cached_clients, options.record_ttl),
-            // As many as there are pool databases: no bound of its own.
-            pools: Cache::builder().build(),
+            routes: Routes::new(
+                Arc::clone(&freshness),
+                options.max_cached_clients,
+                options.record_ttl,
+                options.unknown_ttl,
+            ),
+            pools: Pools::default(),
+            freshness,
             dedicated: Arc::new(dedicated),
             closed: AtomicBool::new(false),
         });
@@ -132,6 +145,22 @@ impl ClientConnectionManager {
         Ok(TenantDb { tenant })
     }
 
+    /// Waits until changes of the directory are heard of: from then on they are in force here as soon as they are
+    /// committed. It need not be waited for: until then, routes are not trusted longer than
+    /// [`max_staleness`](ManagerOptions::max_staleness).
+    ///
+    /// # Cancel safety
+    /// Dropped, nothing has changed.
+    pub async fn hears_changes(&self) {
+        self.inner.follower.begin();
+        self.inner.follower.hears().await;
+    }
+
+    /// Whether changes of the directory are heard of now.
+    pub fn is_hearing_changes(&self) -> bool {
+        self.inner.freshness.is_heard()
+    }
+
     /// How many dedicated databases have an open pool now.
     pub fn open_dedicated_pools(&self) -> usize {
         self.inner.dedicated.open_count()
@@ -144,11 +173,11 @@ impl ClientConnectionManager {
     /// Dropped, the manager stays closed to new work; call it again to wait.
     pub async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
-        let pools: Vec<_> = self.inner.pools.iter().map(|(_, pool)| pool).collect();
         // At once: a transaction in flight on the one keeps none of the others open to new work.
-        join(
-            join_all(pools.iter().map(|pool| pool.close())),
+        join3(
+            self.inner.pools.close(),
             self.inner.dedicated.close(),
+            self.inner.follower.end(),
         )
         .await;
         if let Some(platform) = &self.inner.platform {
@@ -159,42 +188,45 @@ impl ClientConnectionManager {
 
 impl Inner {
     async fn route(&self, client: &ClientRef) -> Result<Arc<Tenant>> {
-        self.routes.get_or_resolve(client, || self.look_up(client)).await
+        self.follower.begin();
+        self.routes
+            .get_or_resolve(client, |asked| Box::pin(self.look_up(client, asked)))
+            .await
     }
 
-    async fn look_up(&self, client: &ClientRef) -> Result<Arc<Tenant>> {
-        let record = self
-            .directory
-            .client(client)
-            .await?
-            .ok_or_else(|| Error::UnknownClient {
-                client: client.clone(),
-            })?;
+    /// `None` where the name leads to nobody.
+    async fn look_up(&self, client: &ClientRef, asked: Asked) -> Result<Option<Arc<Tenant>>> {
+        let Some(record) = self.directory.client(client).await? else {
+            return Ok(None);
+        };
         if record.status != ClientStatus::Active {
             return Err(Error::NotServed {
                 client: record.id,
                 status: record.status,
             });
         }
-        let database = match record.placement {
-            Placement::Pool(pool) => Database::Pool(self.pool(pool).await?),
-            Placement::Dedicated => Database::Dedicated(self.dedicated(&record)?),
+        let (database, pool) = match record.placement {
+            Placement::Pool(pool) => (Database::Pool(self.pool(pool).await?), Some(Change::Pool(pool))),
+            Placement::Dedicated => (Database::Dedicated(self.dedicated(&record)?), None),
         };
-        Ok(Arc::new(Tenant {
+        let made_of = [
+            Some(Change::Client(record.id)),
+            Some(Change::Tier(record.tier.clone())),
+            pool,
+        ];
+        Ok(Some(Arc::new(Tenant {
             guards: Guards::from(&record.limits),
+            fresh: self.freshness.found(asked, made_of),
             record,
             database,
             router: Weak::<Self>::clone(&self.this),
-        }))
+        })))
     }
 
-    /// The pool database, opened if it is not: once under concurrency, and the failure is shared as well.
+    /// The pool database, opened if it is not, or not as it is now: once under concurrency, and the failure is
+    /// shared as well.
     async fn pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
-        let pool = self
-            .pools
-            .try_get_with(id, Box::pin(self.open_pool(id)))
-            .await
-            .map_err(|error| Error::clone(&error))?;
+        let pool = self.pools.get_or_open(id, || self.describe(id)).await?;
         // Opened while the manager was being closed: it was not there to be closed with the others.
         if self.closed.load(Ordering::Acquire) {
             pool.close().await;
@@ -203,17 +235,17 @@ impl Inner {
         Ok(pool)
     }
 
-    async fn open_pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
+    async fn describe(&self, id: PoolId) -> Result<Pool<'_>> {
         let owner = || format!("pool {id}");
+        let asked = self.freshness.ask();
         let record = self.pool_record(id).await?;
         let url = self.open(&record.connection, of_pool(id, column::POOL_APP), owner)?;
-        let connect = connect_options(&url, &owner())?;
-        let keys = Arc::new(PoolKey {
-            pool: id,
-            inner: Weak::clone(&self.this),
-        });
-        let pool = PoolDatabase::open(&record, connect, keys, self.pool_options.clone()).await?;
-        Ok(Arc::new(pool))
+        Ok(Pool {
+            inner: self,
+            fresh: self.freshness.found(asked, [Some(Change::Pool(id)), None, None]),
+            url,
+            record,
+        })
     }
 
     async fn pool_record(&self, id: PoolId) -> Result<PoolRecord> {
@@ -259,12 +291,45 @@ impl Inner {
 
 #[async_trait]
 impl Router for Inner {
-    async fn forget(&self, client: &ClientRecord) {
-        self.routes.forget(client).await;
+    fn forget(&self, client: ClientId) {
+        self.freshness.note(Change::Client(client));
     }
 
     async fn resolve(&self, client: ClientId) -> Result<Arc<Tenant>> {
-        self.route(&client.into()).await
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        Box::pin(self.route(&client.into())).await
+    }
+}
+
+/// A pool as the directory has it now.
+struct Pool<'a> {
+    inner: &'a Inner,
+    record: PoolRecord,
+    url: SecretString,
+    fresh: Fresh,
+}
+
+impl Described for Pool<'_> {
+    fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(&self.url, self.record.binding.as_str())
+    }
+
+    async fn open(self) -> Result<(PoolDatabase, Fresh)> {
+        let id = self.record.id;
+        let connect = connect_options(&self.url, &format!("pool {id}"))?;
+        let keys = Arc::new(PoolKey {
+            pool: id,
+            inner: Weak::clone(&self.inner.this),
+        });
+        let options = self.inner.pool_options.clone();
+        let database = PoolDatabase::open(&self.record, connect, keys, options).await?;
+        Ok((database, self.fresh))
+    }
+
+    fn into_fresh(self) -> Fresh {
+        self.fresh
     }
 }
 
@@ -286,7 +351,7 @@ impl KeySource for PoolKey {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inner")
-            .field("pools", &self.pools.entry_count())
+            .field("pools", &self.pools.open_count())
             .finish_non_exhaustive()
     }
 }
@@ -294,7 +359,7 @@ impl fmt::Debug for Inner {
 impl fmt::Debug for ClientConnectionManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientConnectionManager")
-            .field("pools", &self.inner.pools.entry_count())
+            .field("pools", &self.inner.pools.open_count())
             .field("dedicated_pools", &self.open_dedicated_pools())
             .finish_non_exhaustive()
     }

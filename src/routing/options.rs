@@ -4,6 +4,7 @@ use secrecy::SecretString;
 use sqlx::postgres::PgPoolOptions;
 
 use crate::database::ConnectionOptions;
+use crate::directory::Following;
 use crate::schema::KnownLeaks;
 use crate::secret::Keyring;
 
@@ -20,6 +21,9 @@ pub struct ManagerOptions {
     pub(super) dedicated_wait: Duration,
     pub(super) max_cached_clients: u64,
     pub(super) record_ttl: Duration,
+    pub(super) unknown_ttl: Duration,
+    pub(super) max_staleness: Duration,
+    pub(super) following: Following,
     pub(super) known_leaks: KnownLeaks,
     pub(super) security_definers: Vec<String>,
 }
@@ -37,7 +41,10 @@ impl ManagerOptions {
             max_dedicated_pools: 50,
             dedicated_wait: Duration::from_secs(10),
             max_cached_clients: 100_000,
-            record_ttl: Duration::from_secs(30),
+            record_ttl: Duration::from_mins(5),
+            unknown_ttl: Duration::from_secs(1),
+            max_staleness: Duration::from_secs(30),
+            following: Following::default(),
             known_leaks: KnownLeaks::Warn,
             security_definers: Vec::new(),
         }
@@ -81,11 +88,35 @@ impl ManagerOptions {
         self
     }
 
-    /// How long a route is remembered: a change of a client's record is seen after so long at the latest.
-    /// Defaults to 30 seconds.
+    /// How long a route is remembered, though nothing was heard of a change. Defaults to 5 minutes.
     #[must_use]
     pub fn record_ttl(mut self, ttl: Duration) -> Self {
         self.record_ttl = ttl;
+        self
+    }
+
+    /// How long it is remembered that a name leads to nobody; any change of a client ends it, too. Defaults to 1
+    /// second.
+    #[must_use]
+    pub fn unknown_ttl(mut self, ttl: Duration) -> Self {
+        self.unknown_ttl = ttl;
+        self
+    }
+
+    /// How old a route may be, of handles that are held as well, while changes of the directory are not heard of: a
+    /// change is in force after so long at the latest, and so long the clients in use are served though the
+    /// platform database does not answer. Where changes are heard of, they are in force as soon as they are
+    /// committed. Defaults to 30 seconds.
+    #[must_use]
+    pub fn max_staleness(mut self, age: Duration) -> Self {
+        self.max_staleness = age;
+        self
+    }
+
+    /// How changes of the platform database are followed. Defaults to [`Following::default`].
+    #[must_use]
+    pub fn following(mut self, following: Following) -> Self {
+        self.following = following;
         self
     }
 

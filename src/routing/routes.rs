@@ -1,157 +1,168 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use moka::future::Cache;
 
-use crate::client::{ClientRecord, ClientRef};
+use crate::client::ClientRef;
 use crate::error::{Error, Result};
-use crate::tenant::Tenant;
+use crate::tenant::{Asked, Freshness, Tenant};
 
 /// The routes that were resolved, by each name that a client was asked for by.
 ///
 /// The cache decides what is remembered and lets one resolve for all who wait. In front of it is a copy of the
 /// routes in use, in shards: looking at the cache writes to a log that all clients share, looking at a shard
-/// touches nothing but the shard.
+/// touches nothing but the shard. Whether a route still holds is its own matter: one that does not is replaced when
+/// it is asked for.
 #[derive(Debug)]
 pub(super) struct Routes {
-    cache: Cache<ClientRef, Route>,
+    freshness: Arc<Freshness>,
+    cache: Cache<ClientRef, Found>,
     shards: Box<[Shard]>,
     /// How many routes a shard has at most.
     shard_capacity: usize,
-    ttl: Duration,
+    time_to_live: Duration,
+    unknown_time_to_live: Duration,
 }
 
+/// What a name led to.
 #[derive(Clone, Debug)]
-struct Route {
-    tenant: Arc<Tenant>,
-    /// When its resolution began: nothing in it is older.
-    asked: Instant,
-    /// What the shard had counted then.
-    forgotten: u64,
+enum Found {
+    Tenant(Arc<Tenant>),
+    /// To nobody, when it was asked for.
+    Nobody(Asked),
+    /// Told to all who waited, and not remembered.
+    Failed(Error),
 }
 
 /// On cache lines of its own, so that two clients in different shards do not slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
-    routes: RwLock<ShardRoutes>,
-}
-
-#[derive(Debug, Default)]
-struct ShardRoutes {
-    by_name: HashMap<ClientRef, Route>,
-    /// Counts what was forgotten, so that a route that was resolved before is not put back after.
-    forgotten: u64,
+    routes: RwLock<HashMap<ClientRef, Arc<Tenant>>>,
 }
 
 const SHARDS: usize = 64;
 
-/// How often a route is resolved again because a client was forgotten meanwhile.
-const RESOLVE_AGAIN: usize = 3;
+/// How often a route is resolved again because its client changed meanwhile.
+const RESOLVE_AGAIN: usize = 5;
 
 impl Routes {
-    pub(super) fn new(capacity: u64, ttl: Duration) -> Self {
+    /// Remembers so many names at most, each for so long, and that a name leads to nobody for so long.
+    pub(super) fn new(
+        freshness: Arc<Freshness>,
+        capacity: u64,
+        time_to_live: Duration,
+        unknown_time_to_live: Duration,
+    ) -> Self {
         Self {
-            cache: Cache::builder().max_capacity(capacity).time_to_live(ttl).build(),
+            freshness,
+            cache: Cache::builder()
+                .max_capacity(capacity)
+                .time_to_live(time_to_live)
+                .build(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             shard_capacity: usize::try_from(capacity).unwrap_or(usize::MAX).div_ceil(SHARDS),
-            ttl,
+            time_to_live,
+            unknown_time_to_live,
         }
     }
 
-    /// The route, if it is in use and young enough. No I/O and no lock but the shard's.
+    /// The route, if it is in use and still holds. No I/O and no lock but the shard's.
     pub(super) fn get(&self, client: &ClientRef) -> Option<Arc<Tenant>> {
         let shard = self.shard(client).read().unwrap_or_else(PoisonError::into_inner);
-        let route = shard.by_name.get(client)?;
-        (route.asked.elapsed() < self.ttl).then(|| Arc::clone(&route.tenant))
+        let tenant = shard.get(client)?;
+        self.holds(tenant).then(|| Arc::clone(tenant))
     }
 
-    /// The route, resolved if it is not remembered: once under concurrency. Errors are not remembered.
+    /// The route, resolved if it is not remembered: once under concurrency. What failed is not remembered.
     ///
-    /// Whoever resolves may have begun before the client was forgotten, and then finds what was true before:
-    /// that is not remembered, and resolved again.
+    /// Who waits for a resolution that began before the client changed does not have its answer.
     pub(super) async fn get_or_resolve<F>(
         &self,
         client: &ClientRef,
-        resolve: impl Fn() -> F + Send + Sync,
+        resolve: impl Fn(Asked) -> F + Send + Sync,
     ) -> Result<Arc<Tenant>>
     where
-        F: Future<Output = Result<Arc<Tenant>>> + Send,
+        F: Future<Output = Result<Option<Arc<Tenant>>>> + Send,
     {
-        let mut again = 0;
-        loop {
-            let route = self
+        for _ in 0..RESOLVE_AGAIN {
+            let resolved = async {
+                let asked = self.freshness.ask();
+                match resolve(asked).await {
+                    Ok(Some(tenant)) => Found::Tenant(self.shared(tenant)),
+                    Ok(None) => Found::Nobody(asked),
+                    Err(error) => Found::Failed(error),
+                }
+            };
+            let found = self
                 .cache
-                .try_get_with_by_ref(client, async {
-                    let asked = Instant::now();
-                    let forgotten = self.forgotten(client);
-                    Ok(Route {
-                        tenant: resolve().await?,
-                        asked,
-                        forgotten,
-                    })
-                })
+                .entry_by_ref(client)
+                .or_insert_with_if(resolved, |found| !self.is_true(found))
                 .await
-                .map_err(|error: Arc<Error>| Error::clone(&error))?;
-            let tenant = Arc::clone(&route.tenant);
-            // Where clients are forgotten all the time, it need not be this one.
-            if self.put_forward(client, route) || again == RESOLVE_AGAIN {
-                return Ok(tenant);
+                .into_value();
+            match found {
+                Found::Tenant(tenant) if self.holds(&tenant) => {
+                    self.put_forward(client, &tenant);
+                    return Ok(tenant);
+                }
+                Found::Nobody(asked) if self.freshness.is_unchanged(asked, self.unknown_time_to_live) => {
+                    return Err(Error::UnknownClient {
+                        client: client.clone(),
+                    });
+                }
+                Found::Failed(error) => return Err(error),
+                Found::Tenant(_) | Found::Nobody(_) => {}
             }
-            self.cache.invalidate(client).await;
-            again += 1;
+        }
+        // Where so much changes, or nothing may be remembered, what was found just now is as good as can be.
+        resolve(self.freshness.ask())
+            .await?
+            .ok_or_else(|| Error::UnknownClient {
+                client: client.clone(),
+            })
+    }
+
+    /// The route of the same client that is remembered by its id, so that all its names share one.
+    fn shared(&self, tenant: Arc<Tenant>) -> Arc<Tenant> {
+        let id = ClientRef::Id(tenant.record.id);
+        if let Some(known) = self.get(&id) {
+            return known;
+        }
+        self.put_forward(&id, &tenant);
+        tenant
+    }
+
+    fn holds(&self, tenant: &Tenant) -> bool {
+        tenant.fresh.is_within(self.time_to_live)
+    }
+
+    fn is_true(&self, found: &Found) -> bool {
+        match found {
+            Found::Tenant(tenant) => self.holds(tenant),
+            Found::Nobody(asked) => self.freshness.is_unchanged(*asked, self.unknown_time_to_live),
+            Found::Failed(_) => false,
         }
     }
 
-    fn forgotten(&self, client: &ClientRef) -> u64 {
-        self.shard(client)
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .forgotten
-    }
-
-    /// Copies a route to where it is found first, unless a client of the shard was forgotten since its
-    /// resolution began. Says whether nobody was.
-    fn put_forward(&self, client: &ClientRef, route: Route) -> bool {
-        let mut shard = self.shard(client).write().unwrap_or_else(PoisonError::into_inner);
-        if shard.forgotten != route.forgotten {
-            return false;
-        }
+    /// Copies a route to where it is found first.
+    fn put_forward(&self, client: &ClientRef, tenant: &Arc<Tenant>) {
         if self.shard_capacity == 0 {
-            return true;
+            return;
         }
-        if shard.by_name.len() >= self.shard_capacity && !shard.by_name.contains_key(client) {
-            shard.by_name.retain(|_, route| route.asked.elapsed() < self.ttl);
-            if shard.by_name.len() >= self.shard_capacity {
+        let mut shard = self.shard(client).write().unwrap_or_else(PoisonError::into_inner);
+        if shard.len() >= self.shard_capacity && !shard.contains_key(client) {
+            shard.retain(|_, tenant| self.holds(tenant));
+            if shard.len() >= self.shard_capacity {
                 // Those still in use come back from the cache.
-                shard.by_name.clear();
+                shard.clear();
             }
         }
-        shard.by_name.insert(client.clone(), route);
-        true
-    }
-
-    /// Drops the routes of a client, by whatever name it was asked for.
-    pub(super) async fn forget(&self, client: &ClientRecord) {
-        let names = [
-            Some(ClientRef::from(client.id)),
-            Some(ClientRef::from(client.slug.clone())),
-            client.external_ref.clone().map(ClientRef::from),
-            client.domain.clone().map(ClientRef::from),
-        ];
-        for name in names.iter().flatten() {
-            {
-                let mut shard = self.shard(name).write().unwrap_or_else(PoisonError::into_inner);
-                shard.by_name.remove(name);
-                shard.forgotten += 1;
-            }
-            self.cache.invalidate(name).await;
-        }
+        shard.insert(client.clone(), Arc::clone(tenant));
     }
 
     /// Only spreads the names; what withstands names made to collide is the map of the shard.
-    fn shard(&self, client: &ClientRef) -> &RwLock<ShardRoutes> {
+    fn shard(&self, client: &ClientRef) -> &RwLock<HashMap<ClientRef, Arc<Tenant>>> {
         let id;
         let bytes = match client {
             ClientRef::Id(client) => {
@@ -161,6 +172,7 @@ impl Routes {
             ClientRef::Slug(slug) => slug.as_str().as_bytes(),
             ClientRef::External(reference) => reference.as_str().as_bytes(),
             ClientRef::Domain(domain) => domain.as_str().as_bytes(),
+            ClientRef::Key(key) => key.key().as_bytes(),
         };
         let mixed = bytes.iter().fold(0_u32, |mixed, byte| {
             mixed.wrapping_mul(31).wrapping_add((*byte).into())
@@ -180,8 +192,9 @@ mod tests {
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
     use super::*;
-    use crate::client::{ClientId, ClientStatus, Placement};
+    use crate::client::{ClientId, ClientRecord, ClientSlug, ClientStatus, Placement};
     use crate::database::{Database, DedicatedPools};
+    use crate::directory::Change;
     use crate::plan::{Features, Guards, Limits, TierName};
     use crate::secret::{Keyring, SealedFor};
     use crate::tenant::Router;
@@ -193,14 +206,20 @@ mod tests {
 
     #[async_trait]
     impl Router for Nowhere {
-        async fn forget(&self, _client: &ClientRecord) {}
+        fn forget(&self, _client: ClientId) {}
 
         async fn resolve(&self, _client: ClientId) -> Result<Arc<Tenant>> {
             Err(Error::Closed)
         }
     }
 
-    fn tenant(id: ClientId) -> Arc<Tenant> {
+    fn routes(capacity: u64, time_to_live: Duration) -> Routes {
+        let freshness = Arc::new(Freshness::new(HOUR));
+        freshness.heard();
+        Routes::new(freshness, capacity, time_to_live, HOUR)
+    }
+
+    fn tenant(routes: &Routes, asked: Asked, id: ClientId) -> Arc<Tenant> {
         let keyring = Keyring::new(1, SecretBox::new(Box::new([1; 32])));
         let sealed = keyring
             .seal(
@@ -212,6 +231,7 @@ mod tests {
             )
             .unwrap();
         let pools = Arc::new(DedicatedPools::new(1, HOUR, PgPoolOptions::new()));
+        let subjects = [Some(Change::Client(id)), None, None];
         Arc::new(Tenant {
             record: ClientRecord {
                 id,
@@ -229,100 +249,156 @@ mod tests {
             },
             guards: Guards::default(),
             database: Database::Dedicated(pools.database(id, &sealed, PgConnectOptions::new())),
+            fresh: routes.freshness.found(asked, subjects),
             router: Weak::<Nowhere>::new(),
         })
     }
 
-    async fn resolved(routes: &Routes, id: ClientId) -> Arc<Tenant> {
-        let tenant = tenant(id);
+    async fn resolved(routes: &Routes, name: impl Into<ClientRef>, id: ClientId) -> Arc<Tenant> {
         routes
-            .get_or_resolve(&id.into(), || async { Ok(Arc::clone(&tenant)) })
+            .get_or_resolve(&name.into(), async |asked| Ok(Some(tenant(routes, asked, id))))
             .await
             .unwrap()
     }
 
+    fn change(routes: &Routes, id: ClientId) {
+        routes.freshness.note(Change::Client(id));
+    }
+
     #[tokio::test]
-    async fn a_route_is_found_in_front_until_it_is_forgotten() {
-        let routes = Routes::new(100, HOUR);
+    async fn a_route_is_found_in_front_until_its_client_changes() {
+        let routes = routes(100, HOUR);
         let id = ClientId::new();
         assert!(routes.get(&id.into()).is_none());
-        let tenant = resolved(&routes, id).await;
+        let tenant = resolved(&routes, id, id).await;
         assert!(Arc::ptr_eq(&routes.get(&id.into()).unwrap(), &tenant));
-        routes.forget(&tenant.record).await;
+        change(&routes, ClientId::new());
+        assert!(routes.get(&id.into()).is_some());
+        change(&routes, id);
         assert!(routes.get(&id.into()).is_none());
+        let again = resolved(&routes, id, id).await;
+        assert!(!Arc::ptr_eq(&again, &tenant));
+    }
+
+    #[tokio::test]
+    async fn all_names_of_a_client_share_one_route() {
+        let routes = routes(100, HOUR);
+        let id = ClientId::new();
+        let slug: ClientSlug = "acme".parse().unwrap();
+        let by_slug = resolved(&routes, slug.clone(), id).await;
+        assert!(Arc::ptr_eq(&routes.get(&id.into()).unwrap(), &by_slug));
+        let key = crate::client::ClientKey::new("agent", "guide").unwrap();
+        assert!(Arc::ptr_eq(&resolved(&routes, key.clone(), id).await, &by_slug));
+        change(&routes, id);
+        assert!(routes.get(&slug.into()).is_none() && routes.get(&key.into()).is_none());
     }
 
     #[tokio::test]
     async fn a_route_that_is_too_old_is_not_found() {
-        let routes = Routes::new(100, Duration::from_nanos(1));
+        let routes = routes(100, Duration::from_nanos(1));
         let id = ClientId::new();
-        resolved(&routes, id).await;
+        resolved(&routes, id, id).await;
         assert!(routes.get(&id.into()).is_none());
     }
 
     #[tokio::test]
-    async fn a_route_that_was_forgotten_while_it_was_resolved_is_resolved_again() {
-        let routes = Routes::new(100, HOUR);
+    async fn a_client_that_changed_while_it_was_resolved_is_resolved_again() {
+        let routes = routes(100, HOUR);
         let id = ClientId::new();
-        let (stale, fresh) = (tenant(id), tenant(id));
-        let asked = AtomicUsize::new(0);
-        let resolve = || async {
-            if asked.fetch_add(1, Ordering::Relaxed) > 0 {
-                return Ok(Arc::clone(&fresh));
-            }
-            routes.forget(&stale.record).await;
-            Ok(Arc::clone(&stale))
-        };
-        let resolved = routes.get_or_resolve(&id.into(), resolve).await.unwrap();
-        assert!(Arc::ptr_eq(&resolved, &fresh));
-        assert!(Arc::ptr_eq(&routes.get(&id.into()).unwrap(), &fresh));
+        let times = AtomicUsize::new(0);
+        let found = routes
+            .get_or_resolve(&id.into(), async |asked| {
+                let tenant = tenant(&routes, asked, id);
+                if times.fetch_add(1, Ordering::Relaxed) == 0 {
+                    change(&routes, id);
+                }
+                Ok(Some(tenant))
+            })
+            .await
+            .unwrap();
+        assert_eq!(times.into_inner(), 2);
+        assert!(found.fresh.is());
+        assert!(Arc::ptr_eq(&routes.get(&id.into()).unwrap(), &found));
     }
 
     #[tokio::test]
     async fn who_waits_for_a_resolution_that_is_too_old_does_not_have_it() {
-        let routes = Routes::new(100, HOUR);
+        let routes = routes(100, HOUR);
         let id = ClientId::new();
-        let (stale, fresh) = (tenant(id), tenant(id));
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
         let gone = tokio::sync::Mutex::new(Some(gone));
         let name = id.into();
-        let mut first = Box::pin(routes.get_or_resolve(&name, || async {
-            match gone.lock().await.take() {
-                Some(gone) => gone.await.map(|()| Arc::clone(&stale)).map_err(|_| Error::Closed),
-                None => Ok(Arc::clone(&fresh)),
+        let mut first = Box::pin(routes.get_or_resolve(&name, async |asked| {
+            let tenant = tenant(&routes, asked, id);
+            if let Some(gone) = gone.lock().await.take() {
+                gone.await.map_err(|_| Error::Closed)?;
             }
+            Ok(Some(tenant))
         }));
         assert!(first.as_mut().now_or_never().is_none());
-        routes.forget(&stale.record).await;
-        let mut second = Box::pin(routes.get_or_resolve(&name, || async { Ok(Arc::clone(&fresh)) }));
+        change(&routes, id);
+        let mut second =
+            Box::pin(routes.get_or_resolve(&name, async |asked| Ok(Some(tenant(&routes, asked, id)))));
         assert!(second.as_mut().now_or_never().is_none());
         go.send(()).unwrap();
         let (first, second) = tokio::join!(first, second);
-        assert!(Arc::ptr_eq(&first.unwrap(), &fresh));
-        assert!(Arc::ptr_eq(&second.unwrap(), &fresh));
+        assert!(first.unwrap().fresh.is() && second.unwrap().fresh.is());
+    }
+
+    #[tokio::test]
+    async fn that_a_name_leads_to_nobody_is_remembered_until_anything_changes() {
+        let routes = routes(100, HOUR);
+        let slug: ClientRef = "acme".parse::<ClientSlug>().unwrap().into();
+        let times = AtomicUsize::new(0);
+        let ask = async || {
+            let asking = routes.get_or_resolve(&slug, async |_| {
+                times.fetch_add(1, Ordering::Relaxed);
+                Ok(None)
+            });
+            assert!(matches!(asking.await, Err(Error::UnknownClient { .. })));
+            times.load(Ordering::Relaxed)
+        };
+        assert_eq!((ask().await, ask().await), (1, 1));
+        change(&routes, ClientId::new());
+        assert_eq!((ask().await, ask().await), (2, 2));
+        let id = ClientId::new();
+        change(&routes, id);
+        assert_eq!(resolved(&routes, slug.clone(), id).await.record.id, id);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_and_not_remembered() {
+        let routes = routes(100, HOUR);
+        let id = ClientId::new();
+        let failed = routes
+            .get_or_resolve(&id.into(), async |_| Err(Error::Closed))
+            .await;
+        assert!(matches!(failed, Err(Error::Closed)));
+        resolved(&routes, id, id).await;
     }
 
     #[tokio::test]
     async fn no_more_routes_than_asked_for_are_in_front() {
-        let routes = Routes::new(SHARDS as u64, HOUR);
+        let some = routes(SHARDS as u64, HOUR);
         for _ in 0..4 * SHARDS {
-            resolved(&routes, ClientId::new()).await;
+            let id = ClientId::new();
+            resolved(&some, id, id).await;
         }
-        let most = routes
+        let most = some
             .shards
             .iter()
-            .map(|shard| shard.routes.read().unwrap().by_name.len())
+            .map(|shard| shard.routes.read().unwrap().len())
             .max();
         assert_eq!(most, Some(1));
-        let none = Routes::new(0, HOUR);
+        let none = routes(0, HOUR);
         let id = ClientId::new();
-        resolved(&none, id).await;
+        resolved(&none, id, id).await;
         assert!(none.get(&id.into()).is_none());
     }
 
     #[test]
     fn names_are_spread_over_the_shards() {
-        let routes = Routes::new(100, HOUR);
+        let routes = routes(100, HOUR);
         let mut seen: Vec<_> = (0..1_000)
             .map(|number| {
                 std::ptr::from_ref(

@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use async_trait::async_trait;
 use tracing::Instrument;
 
+use super::freshness::Fresh;
 use super::tx::TenantTx;
 use crate::client::{ClientId, ClientRecord};
 use crate::database::{Database, DedicatedPool, OwnIndexCell, PoolStatistics, TransactionOptions};
@@ -18,9 +19,10 @@ use crate::telemetry;
 /// row-level security and with the explicit predicate; on a dedicated database it passes straight through.
 /// Obtained from [`ClientConnectionManager::tenant`](crate::ClientConnectionManager::tenant) alone.
 ///
-/// A handle is a route, and a route goes stale when the client moves. A statement by itself, and a beginning
-/// transaction, then go where the client is now; inside a transaction it is [`Error::Moved`]. The handle itself
-/// stays as it is and goes the long way each time: ask the manager for one per request or job.
+/// A handle is a route, and a route goes stale when the client, its tier or its database changes. A statement by
+/// itself, and a beginning transaction, then go where the client is now, under what it may do now; inside a
+/// transaction it is [`Error::Moved`]. The handle itself stays as it is and asks the manager each time, which must
+/// still be there: ask it for a handle per request or job.
 #[derive(Clone)]
 pub struct TenantDb {
     pub(crate) tenant: Arc<Tenant>,
@@ -32,14 +34,16 @@ pub(crate) struct Tenant {
     pub(crate) record: ClientRecord,
     pub(crate) guards: Guards,
     pub(crate) database: Database,
+    /// Whether all this still holds.
+    pub(crate) fresh: Fresh,
     pub(crate) router: Weak<dyn Router>,
 }
 
 /// Where routes come from.
 #[async_trait]
 pub(crate) trait Router: Send + Sync + fmt::Debug {
-    /// Drops the remembered routes of a client.
-    async fn forget(&self, client: &ClientRecord);
+    /// Takes note that what is known of the client is not true any more.
+    fn forget(&self, client: ClientId);
 
     /// The client's route as it is now.
     async fn resolve(&self, client: ClientId) -> Result<Arc<Tenant>>;
@@ -79,8 +83,10 @@ impl TenantDb {
     /// As [`begin`](Self::begin).
     pub async fn begin_with(&self, options: TransactionOptions) -> Result<TenantTx> {
         let beginning = async {
-            let begun = self.begin_here(options).await;
-            match (&begun, self.followed(&begun).await?) {
+            let renewed = self.renewed().await?;
+            let here = renewed.as_ref().unwrap_or(self);
+            let begun = here.begin_here(options).await;
+            match (&begun, here.followed(&begun).await?) {
                 (Err(_), Some(moved)) => Box::pin(moved.begin_here(options)).await,
                 _ => begun,
             }
@@ -88,11 +94,22 @@ impl TenantDb {
         beginning.instrument(telemetry::begin(self.id())).await
     }
 
+    /// The handle as it would be given now, where this one is stale.
+    pub(crate) async fn renewed(&self) -> Result<Option<Self>> {
+        if self.tenant.fresh.is() {
+            return Ok(None);
+        }
+        // Boxed, so that a handle that is not stale does not move the state of one that is.
+        let router = self.tenant.router.upgrade().ok_or(Error::Closed)?;
+        let tenant = Box::pin(router.resolve(self.id())).await?;
+        Ok(Some(Self { tenant }))
+    }
+
     async fn begin_here(&self, options: TransactionOptions) -> Result<TenantTx> {
         match &self.tenant.database {
             Database::Pool(pool) => {
                 let Tenant { record, guards, .. } = &*self.tenant;
-                let lease = self.check(pool.begin(record, guards, options).await).await?;
+                let lease = self.check(pool.begin(record, guards, options).await)?;
                 Ok(TenantTx::scoped(self.clone(), lease))
             }
             Database::Dedicated(database) => {
@@ -127,9 +144,11 @@ impl TenantDb {
     /// untouched.
     ///
     /// # Errors
-    /// [`Error::Unreachable`], or [`Error::Busy`] where no open pool could make room.
+    /// [`Error::Unreachable`], or [`Error::Busy`] where no open pool could make room; those of
+    /// [`tenant`](crate::ClientConnectionManager::tenant) where the client changed since it was asked for.
     pub async fn pool(&self) -> Result<Option<DedicatedPool>> {
-        match &self.tenant.database {
+        let renewed = self.renewed().await?;
+        match &renewed.as_ref().unwrap_or(self).tenant.database {
             Database::Pool(_) => Ok(None),
             Database::Dedicated(database) => database.pool().await.map(Some),
         }
@@ -167,11 +186,11 @@ impl TenantDb {
     }
 
     /// A stale route must not be served from the cache again.
-    pub(crate) async fn check<T: Send>(&self, result: Result<T>) -> Result<T> {
+    pub(crate) fn check<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::Moved { .. } | Error::NotServed { .. }) = &result
             && let Some(router) = self.tenant.router.upgrade()
         {
-            router.forget(&self.tenant.record).await;
+            router.forget(self.id());
         }
         result
     }

@@ -3,6 +3,7 @@
 mod attempt;
 mod db;
 mod executor;
+mod freshness;
 mod guard;
 mod run;
 mod standing;
@@ -11,5 +12,6 @@ mod tx;
 pub use self::attempt::Attempt;
 pub use self::db::TenantDb;
 pub(crate) use self::db::{Router, Tenant};
+pub(crate) use self::freshness::{Asked, Fresh, Freshness};
 pub use self::run::RunOptions;
 pub use self::tx::TenantTx;

@@ -111,7 +111,7 @@ impl TenantTx {
             Conn::Scoped(lease) => lease.commit().await,
             Conn::Straight(straight) => straight.commit().await,
         };
-        self.db.check(result).await
+        self.db.check(result)
     }
 
     /// Rolls back and waits for it. Dropping the transaction does so without waiting.

@@ -19,8 +19,8 @@ use secrecy::{SecretBox, SecretString};
 use sqlx::PgConnection;
 use tenantry::testing::Fixture;
 use tenantry::{
-    ClientConnectionManager, ClientId, ConnectionOptions, Isolation, Keyring, ManagerOptions, NewClient,
-    NewPool, PlatformDirectory, PoolId, TenantDb, TransactionOptions,
+    ClientConnectionManager, ClientId, ConnectionOptions, Following, Isolation, Keyring, ManagerOptions,
+    NewClient, NewPool, PlatformDirectory, PoolId, TenantDb, TransactionOptions,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -193,6 +193,8 @@ async fn helper_process() {
     });
     let options = ManagerOptions::new(platform, keyring())
         .record_ttl(Duration::from_hours(1))
+        // Nobody tells it that the client has left.
+        .following(Following::default().polling().poll_every(Duration::from_hours(1)))
         .pool_connections(ConnectionOptions::default().max_connections(3));
     let manager = ClientConnectionManager::connect(options).await.unwrap();
     let client = ClientId::from(client.parse::<uuid::Uuid>().unwrap());

@@ -1,6 +1,7 @@
 //! The crate against a real PostgreSQL, a module per behaviour.
 
 mod cancellation;
+mod directory;
 mod executor;
 mod explain;
 mod fence;

@@ -12,10 +12,12 @@ mod moved_client;
 mod opening;
 mod resolution;
 
+use std::time::Duration;
+
 use secrecy::SecretBox;
 use sqlx::PgConnection;
 use tenantry::testing::Fixture;
-use tenantry::{ClientConnectionManager, Keyring, ManagerOptions, Result, TenantDb};
+use tenantry::{ClientConnectionManager, Following, Keyring, ManagerOptions, Result, TenantDb};
 
 use crate::sql::{connect, one, until};
 
@@ -61,6 +63,11 @@ async fn reached(db: &TenantDb) -> Result<String> {
         .unwrap();
     tx.commit().await?;
     Ok(name)
+}
+
+/// Does not hear of changes while a test runs.
+fn deaf() -> Following {
+    Following::default().polling().poll_every(Duration::from_hours(1))
 }
 
 fn keyring(byte: u8) -> Keyring {

@@ -14,7 +14,7 @@ use tenantry::{
     SealedFor, TenantDb,
 };
 
-use super::{Outcome, connected, deserted, keyring, platform_connection, reached, watcher};
+use super::{Outcome, connected, deaf, deserted, keyring, platform_connection, reached, watcher};
 use crate::sql::PATIENCE;
 use crate::support::HOST;
 
@@ -50,9 +50,10 @@ impl Movable {
         })
     }
 
+    /// Of a manager that does not hear of the change while the test runs.
     fn options(&self) -> ManagerOptions {
         let url = self.fixture.admin_url(&self.fixture.database("platform"));
-        ManagerOptions::new(url, self.keyring.clone())
+        ManagerOptions::new(url, self.keyring.clone()).following(deaf())
     }
 
     async fn change_credential(&self) -> Outcome {

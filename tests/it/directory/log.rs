@@ -1,0 +1,124 @@
+//! The log of changes, as it is asked for.
+
+use std::time::SystemTime;
+
+use tenantry::testing::Fixture;
+use tenantry::{AuditFilter, ClientStatus, ClientUpdate};
+
+use super::{Outcome, platform};
+use crate::sql::refused;
+use crate::support::HOST;
+
+#[tokio::test]
+async fn the_log_says_who_changed_what_of_whom_and_when() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let began = SystemTime::now();
+    let (acme, bolt) = (
+        fixture.shared_client("acme").await?.id,
+        fixture.dedicated_client("bolt").await?.id,
+    );
+    let billing = fixture.platform().acting_as("billing");
+    billing.set_status(acme, ClientStatus::Suspended).await?;
+    fixture
+        .platform()
+        .acting_as("ada")
+        .update_client(bolt, &ClientUpdate::default().name("Bolt & Sons"))
+        .await?;
+    // The name is not left on the connection.
+    fixture.platform().set_status(acme, ClientStatus::Active).await?;
+
+    let of_acme = fixture
+        .platform()
+        .audit_log(&AuditFilter::default().client(acme), None, 100)
+        .await?;
+    let told: Vec<_> = of_acme
+        .iter()
+        .map(|entry| (entry.action.as_str(), entry.actor.as_str()))
+        .collect();
+    let role = fixture.admin_role();
+    assert_eq!(
+        told,
+        [
+            ("clients.update", role),
+            ("clients.update", "billing"),
+            ("clients.update", role),
+            ("clients.insert", role)
+        ]
+    );
+    assert!(
+        of_acme
+            .iter()
+            .all(|entry| entry.client == Some(acme) && entry.at >= began)
+    );
+    let suspended = of_acme[1].after.as_ref().unwrap();
+    assert_eq!(suspended["status"], "suspended");
+    assert_eq!(of_acme[1].before.as_ref().unwrap()["status"], "active");
+
+    let log = async |filter: AuditFilter| fixture.platform().audit_log(&filter, None, 100).await;
+    assert_eq!(log(AuditFilter::default().actor("ada")).await?.len(), 1);
+    assert_eq!(
+        log(AuditFilter::default().action("clients.insert")).await?.len(),
+        2
+    );
+    assert!(
+        log(AuditFilter::default().until(began))
+            .await?
+            .iter()
+            .all(|entry| entry.client.is_none())
+    );
+    let since = of_acme[0].at;
+    assert_eq!(
+        log(AuditFilter::default().client(acme).since(since)).await?,
+        of_acme[..1]
+    );
+    // A page at a time.
+    let mut paged = Vec::new();
+    let mut before = None;
+    loop {
+        let filter = AuditFilter::default().client(acme);
+        let page = fixture.platform().audit_log(&filter, before, 1).await?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.id);
+        paged.extend(page);
+    }
+    assert_eq!(paged, of_acme);
+    // Not even by the owner of the table.
+    let mut conn = platform(&fixture).await;
+    for attempt in [
+        "update platform.audit_log set actor = 'nobody'",
+        "delete from platform.audit_log",
+    ] {
+        assert_eq!(refused(&mut conn, attempt).await.code, "42501");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_whose_future_is_dropped_leaves_no_transaction_open() -> Outcome {
+    use futures_util::FutureExt as _;
+
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let platform_directory = fixture.platform().acting_as("billing");
+    for polls in 0..12 {
+        let update = ClientUpdate::default().name(format!("Acme {polls}"));
+        let mut change = Box::pin(platform_directory.update_client(acme, &update));
+        for _ in 0..polls {
+            if change.as_mut().now_or_never().is_some() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(change);
+        // What is written next is committed, whatever became of that.
+        let name = format!("Bolt {polls}");
+        fixture
+            .platform()
+            .update_client(acme, &ClientUpdate::default().name(&name))
+            .await?;
+        let seen: String =
+            crate::sql::one(&mut platform(&fixture).await, "select name from platform.clients").await;
+        assert_eq!(seen, name);
+    }
+    Ok(())
+}

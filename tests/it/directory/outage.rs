@@ -1,0 +1,215 @@
+//! A platform database that does not answer, or whose word does not arrive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::{SecretBox, SecretString};
+use tenantry::testing::{DelayProxy, Fixture};
+use tenantry::{
+    ClientConnectionManager, ClientRecord, ClientRef, Directory, ErrorKind, Following, Keyring, Limits,
+    ManagerOptions, PlatformDirectory, PoolId, PoolRecord, Result,
+};
+
+use super::{Outcome, hearing, operator, platform, trusting, until};
+use crate::sql::{connect, run};
+use crate::support::HOST;
+
+/// A directory that tells of no change.
+#[derive(Debug)]
+struct Silent(PlatformDirectory);
+
+#[async_trait]
+impl Directory for Silent {
+    async fn client(&self, client: &ClientRef) -> Result<Option<ClientRecord>> {
+        self.0.client(client).await
+    }
+
+    async fn pool(&self, pool: PoolId) -> Result<Option<PoolRecord>> {
+        self.0.pool(pool).await
+    }
+}
+
+/// The platform database through a proxy, to look up alone.
+pub(super) async fn proxied(fixture: &Fixture, proxy: &DelayProxy) -> PlatformDirectory {
+    let direct = url::Url::parse(&fixture.admin_url(&fixture.database("platform"))).unwrap();
+    let url = proxy.url_as(
+        fixture.admin_role(),
+        direct.password().unwrap_or_default(),
+        &fixture.database("platform"),
+    );
+    let keyring = Keyring::new(1, SecretBox::new(Box::new([0; 32])));
+    PlatformDirectory::connect(&SecretString::from(url), keyring)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_not_heard_of_is_trusted_for_so_long_and_no_longer() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let silent = |options: ManagerOptions| {
+        let directory = Arc::new(Silent(fixture.platform().clone()));
+        ClientConnectionManager::with_directory(directory, options)
+    };
+    let trusting_manager = silent(trusting(&fixture));
+    let wary = silent(trusting(&fixture).max_staleness(Duration::from_millis(50)));
+    let (trusted, held) = (trusting_manager.tenant(acme).await?, wary.tenant(acme).await?);
+    let mut conn = platform(&fixture).await;
+    // In the platform database alone: the pool database refuses nobody.
+    run(&mut conn, "update platform.clients set status = 'suspended'").await;
+    until("its age", async || held.query("agents").count().await.is_err()).await;
+    assert_eq!(
+        held.query("agents").count().await.unwrap_err().kind(),
+        ErrorKind::Client
+    );
+    assert_eq!(wary.tenant(acme).await.unwrap_err().kind(), ErrorKind::Client);
+    assert_eq!(trusted.query("agents").count().await?, 0);
+    trusting_manager.tenant(acme).await?;
+    // A handle outlives its manager for so long, too.
+    drop(wary);
+    assert_eq!(
+        held.query("agents").count().await.unwrap_err().kind(),
+        ErrorKind::Usage
+    );
+    trusting_manager.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_listener_that_died_without_a_word_is_noticed_and_replaced() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let proxy = DelayProxy::start(&fixture.server().connect_options("postgres")).await?;
+    let directory = proxied(&fixture, &proxy)
+        .await
+        .following(Following::default().check_every(Duration::from_millis(100)));
+    let manager = ClientConnectionManager::with_directory(
+        Arc::new(directory.clone()),
+        trusting(&fixture).max_staleness(Duration::ZERO),
+    );
+    manager.hears_changes().await;
+    let held = manager.tenant(acme).await?;
+    // Nothing arrives any more, and nobody says so.
+    proxy.pause();
+    fixture
+        .platform()
+        .set_limits(acme, &Limits::default().with("documents", Some(5)))
+        .await?;
+    until("that nothing is heard", async || !manager.is_hearing_changes()).await;
+    proxy.reset_all();
+    proxy.resume();
+    manager.hears_changes().await;
+    let limits = &manager.tenant(acme).await?.client().limits.clone();
+    assert_eq!(limits.get("documents"), Some(Some(5)));
+    assert_eq!(held.query("agents").count().await?, 0);
+    manager.close().await;
+    directory.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn clients_in_use_are_served_while_the_platform_database_is_away() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let (acme, bolt) = (
+        fixture.shared_client("acme").await?.id,
+        fixture.shared_client("bolt").await?.id,
+    );
+    let vast = fixture.dedicated_client("vast").await?.id;
+    let manager = hearing(trusting(&fixture)).await;
+    let held = [manager.tenant(acme).await?, manager.tenant(vast).await?];
+    let database = fixture.database("platform");
+    let mut superuser = connect(fixture.server().connect_options("postgres")).await;
+    run(
+        &mut superuser,
+        &format!(
+            "alter database {database} allow_connections false;
+             select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'"
+        ),
+    )
+    .await;
+    until("that nothing is heard", async || !manager.is_hearing_changes()).await;
+    for db in &held {
+        assert_eq!(db.query("agents").count().await?, 0);
+        assert_eq!(
+            manager
+                .tenant(db.client().id)
+                .await?
+                .query("agents")
+                .count()
+                .await?,
+            0
+        );
+    }
+    let refused = manager.tenant(bolt).await.unwrap_err();
+    assert!(
+        matches!(
+            refused.kind(),
+            ErrorKind::Temporary | ErrorKind::Ambiguous | ErrorKind::Database
+        ),
+        "{refused:?}"
+    );
+    run(
+        &mut superuser,
+        &format!("alter database {database} allow_connections true"),
+    )
+    .await;
+    manager.hears_changes().await;
+    for id in [acme, bolt, vast] {
+        assert_eq!(manager.tenant(id).await?.query("agents").count().await?, 0);
+    }
+    manager.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_notifications_do_not_arrive_the_log_is_read_instead() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    // A role whose word to itself is swallowed, as others' words are by a transaction pooler.
+    let deaf = fixture.database("deaf");
+    let mut superuser = operator(&fixture).await;
+    run(
+        &mut superuser,
+        &format!(
+            "create role {deaf} login password 'deaf' in role {admin};
+             create schema {deaf}; grant usage on schema {deaf} to public;
+             create function {deaf}.pg_notify(text, text) returns void language sql as 'select';
+             alter role {deaf} set search_path = {deaf}, pg_catalog",
+            admin = fixture.admin_role()
+        ),
+    )
+    .await;
+    let url = SecretString::from(
+        fixture
+            .server()
+            .url_as(&deaf, "deaf", &fixture.database("platform")),
+    );
+    let keyring = Keyring::new(1, SecretBox::new(Box::new([0; 32])));
+    let following = Following::default()
+        .check_every(Duration::from_millis(200))
+        .poll_every(Duration::from_millis(20));
+    let directory = PlatformDirectory::connect(&url, keyring)
+        .await?
+        .following(following);
+    let manager = ClientConnectionManager::with_directory(Arc::new(directory.clone()), trusting(&fixture));
+    manager.hears_changes().await;
+    manager.tenant(acme).await?;
+    fixture
+        .platform()
+        .set_limits(acme, &Limits::default().with("documents", Some(5)))
+        .await?;
+    until("a change past the notifications", async || {
+        let db = manager.tenant(acme).await.unwrap();
+        db.client().limits.get("documents") == Some(Some(5))
+    })
+    .await;
+    manager.close().await;
+    directory.close().await;
+    run(
+        &mut superuser,
+        &format!("drop schema {deaf} cascade; drop role {deaf}"),
+    )
+    .await;
+    Ok(())
+}
