@@ -7,6 +7,7 @@ mod clients;
 mod connection_url;
 mod feed;
 mod following;
+mod look_ups;
 mod platform;
 mod pool_record;
 mod writing;

@@ -16,9 +16,10 @@ use sqlx::types::Json;
 
 use super::connection_url::connect_options;
 use super::following::Following;
+use super::look_ups::LookUps;
 use super::{Changes, Directory, PoolRecord, feed};
 use crate::client::{ClientId, ClientRecord, ClientRef, Placement, PoolId};
-use crate::error::{Error, Result, is_connection_failure};
+use crate::error::{Error, Result};
 use crate::plan::{Features, Hosting, Limits};
 use crate::schema;
 use crate::secret::{Keyring, Sealed, SealedFor};
@@ -30,9 +31,7 @@ use crate::secret::{Keyring, Sealed, SealedFor};
 #[derive(Clone, Debug)]
 pub struct PlatformDirectory {
     pub(crate) db: PgPool,
-    /// For what is looked up: no sign of life is asked for first, which would double what a look-up costs. One that
-    /// is dead is replaced when it fails.
-    look_ups: PgPool,
+    look_ups: LookUps,
     pub(crate) keyring: Keyring,
     following: Following,
     /// Who changes are logged under.
@@ -84,10 +83,7 @@ impl PlatformDirectory {
         let pool = PgPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT);
-        let look_ups = pool
-            .clone()
-            .test_before_acquire(false)
-            .connect_lazy_with(options.clone());
+        let look_ups = LookUps::new(options.clone(), MAX_CONNECTIONS as usize, ACQUIRE_TIMEOUT);
         let db = pool
             .connect_with(options)
             .await
@@ -238,74 +234,48 @@ macro_rules! client_by {
 #[async_trait]
 impl Directory for PlatformDirectory {
     async fn client(&self, client: &ClientRef) -> Result<Option<ClientRecord>> {
-        let mut dead = DeadConnections::default();
-        loop {
-            match self.client_row(client).await {
-                Err(lost) if dead.is_one(&lost) => {}
-                row => {
-                    let row = row.map_err(failed("resolving a client"))?;
-                    return row.map(ClientRow::into_record).transpose();
+        let row = self
+            .look_ups
+            .fetch(|| match client.clone() {
+                ClientRef::Id(id) => sqlx::query_as(client_by!("c.id = $1")).bind(id),
+                ClientRef::Slug(slug) => {
+                    sqlx::query_as(client_by!("c.slug = $1")).bind(slug.as_str().to_owned())
                 }
-            }
-        }
+                ClientRef::External(reference) => {
+                    sqlx::query_as(client_by!("c.external_ref = $1")).bind(reference.as_str().to_owned())
+                }
+                ClientRef::Domain(domain) => {
+                    sqlx::query_as(client_by!("c.domain = $1")).bind(domain.as_str().to_owned())
+                }
+                ClientRef::Key(key) => sqlx::query_as(client_by!(
+                    "c.id = (select k.client_id from platform.client_keys k where k.index_name = $1 and k.key = $2)"
+                ))
+                .bind(key.index().to_owned())
+                .bind(key.key().to_owned()),
+            })
+            .await
+            .map_err(failed("resolving a client"))?;
+        row.map(ClientRow::into_record).transpose()
     }
 
     async fn pool(&self, pool: PoolId) -> Result<Option<PoolRecord>> {
-        let mut dead = DeadConnections::default();
-        loop {
-            match self.pool_row(pool).await {
-                Err(lost) if dead.is_one(&lost) => {}
-                row => {
-                    let row = row.map_err(failed("reading a pool"))?;
-                    return row.map(PoolRow::into_record).transpose();
-                }
-            }
-        }
+        let row = self
+            .look_ups
+            .fetch(|| {
+                sqlx::query_as(
+                    "select id, name, app_connection, binding, scope_key, scope_key_id, capacity, client_count,
+                            active
+                     from platform.pools where id = $1",
+                )
+                .bind(pool)
+            })
+            .await
+            .map_err(failed("reading a pool"))?;
+        row.map(PoolRow::into_record).transpose()
     }
 
     async fn changes(&self) -> Result<Option<Changes>> {
         feed::changes(&self.db, &self.following).await.map(Some)
-    }
-}
-
-impl PlatformDirectory {
-    async fn client_row(&self, client: &ClientRef) -> sqlx::Result<Option<ClientRow>> {
-        let query = match client {
-            ClientRef::Id(id) => sqlx::query_as(client_by!("c.id = $1")).bind(id),
-            ClientRef::Slug(slug) => sqlx::query_as(client_by!("c.slug = $1")).bind(slug.as_str()),
-            ClientRef::External(reference) => {
-                sqlx::query_as(client_by!("c.external_ref = $1")).bind(reference.as_str())
-            }
-            ClientRef::Domain(domain) => sqlx::query_as(client_by!("c.domain = $1")).bind(domain.as_str()),
-            ClientRef::Key(key) => sqlx::query_as(client_by!(
-                "c.id = (select k.client_id from platform.client_keys k where k.index_name = $1 and k.key = $2)"
-            ))
-            .bind(key.index())
-            .bind(key.key()),
-        };
-        query.fetch_optional(&self.look_ups).await
-    }
-
-    async fn pool_row(&self, pool: PoolId) -> sqlx::Result<Option<PoolRow>> {
-        sqlx::query_as(
-            "select id, name, app_connection, binding, scope_key, scope_key_id, capacity, client_count, active
-             from platform.pools where id = $1",
-        )
-        .bind(pool)
-        .fetch_optional(&self.look_ups)
-        .await
-    }
-}
-
-/// The connections that turned out dead when something was read: there may be as many as there are at most.
-#[derive(Default)]
-struct DeadConnections(u32);
-
-impl DeadConnections {
-    /// Whether the failure is of one, and another is to be tried.
-    fn is_one(&mut self, failure: &sqlx::Error) -> bool {
-        self.0 += 1;
-        self.0 <= MAX_CONNECTIONS && is_connection_failure(failure)
     }
 }
 
