@@ -287,6 +287,17 @@ pub enum Error {
         #[source]
         source: Arc<sqlx::Error>,
     },
+    /// A part of the host's own, which a step of the client's life calls, failed.
+    #[error("client {client}: {hook} failed")]
+    Hook {
+        /// The client.
+        client: ClientId,
+        /// Which part: the name of a set-up, or what a provisioner was to do.
+        hook: String,
+        /// What it said.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// The platform database failed.
     #[error("the platform database failed at {step}")]
     Platform {

@@ -34,7 +34,10 @@ pub use self::directory::{
 };
 pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
-pub use self::provision::{NewClient, NewPool, Promoted, VectorIndex};
+pub use self::provision::{
+    Approval, ClientEvent, ClientEventKind, ClientSetup, DatabaseProvisioner, DedicatedUrls, EventSink,
+    HookError, NewClient, NewPool, Promoted, Provisioning, ServerDatabases, UnfinishedProvision, VectorIndex,
+};
 pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,
     LockWait, Nearest, Order, Page, Pattern, Recall, RowLock, RowValues, Rpc, Scalar, Search, Select,

@@ -31,7 +31,8 @@ begin
     execute format('grant usage on schema tenantry to %I', p_app_role);
     execute format(
         'grant execute on function tenantry.hello(), tenantry.enter(text), tenantry.leave(text),
-             tenantry.current_client(), tenantry.kernel(), tenantry.approximate(regclass, name, text, real) to %I',
+             tenantry.current_client(), tenantry.kernel(), tenantry.approximate(regclass, name, text, real),
+             tenantry.take_step(text) to %I',
         p_app_role);
 end
 $$;

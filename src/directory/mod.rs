@@ -25,6 +25,7 @@ pub use self::following::Following;
 pub use self::platform::PlatformDirectory;
 pub(crate) use self::platform::{column, failed, of_client, of_pool, refused};
 pub use self::pool_record::PoolRecord;
+pub(crate) use self::writing::Writing;
 use crate::client::{ClientRecord, ClientRef, PoolId};
 use crate::error::Result;
 

@@ -193,6 +193,20 @@ impl PlatformDirectory {
             })
     }
 
+    /// Opens a secret of the owner.
+    pub(crate) fn open(
+        &self,
+        sealed: &Sealed,
+        for_: SealedFor<'_>,
+        owner: impl Fn() -> String,
+    ) -> Result<SecretString> {
+        self.keyring.open(sealed, for_).map_err(|source| Error::WrongKey {
+            owner: owner(),
+            what: for_.column.to_owned(),
+            source,
+        })
+    }
+
     pub(crate) fn seal(
         &self,
         secret: &SecretString,

@@ -46,6 +46,7 @@ impl Error {
             | Self::Stale { .. }
             | Self::Refused { .. }
             | Self::ScopeRefused { .. }
+            | Self::Hook { .. }
             | Self::Constraint { .. } => ErrorKind::Database,
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
             Self::NoPoolWithRoom { .. }

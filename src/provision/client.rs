@@ -12,7 +12,7 @@ use crate::client::{
     ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef, Placement,
     PoolId,
 };
-use crate::directory::{Directory, PlatformDirectory, column, failed, of_client, refused};
+use crate::directory::{Directory, PlatformDirectory, Writing, column, failed, of_client, refused};
 use crate::error::{Error, Result};
 use crate::plan::{Limits, TierName};
 use crate::schema;
@@ -21,10 +21,10 @@ use crate::secret::Sealed;
 /// A client to be created. Its tier decides whether it shares a pool or has a database of its own.
 #[derive(Clone, Debug)]
 pub struct NewClient {
-    id: ClientId,
-    name: String,
-    slug: ClientSlug,
-    tier: TierName,
+    pub(super) id: Option<ClientId>,
+    pub(super) name: String,
+    pub(super) slug: ClientSlug,
+    pub(super) tier: TierName,
     external_ref: Option<ExternalRef>,
     domain: Option<ClientDomain>,
     app_url: Option<SecretString>,
@@ -35,7 +35,7 @@ impl NewClient {
     /// A client by its name for people, its slug and its tier. Its id is random.
     pub fn new(name: impl Into<String>, slug: ClientSlug, tier: impl Into<TierName>) -> Self {
         Self {
-            id: ClientId::new(),
+            id: None,
             name: name.into(),
             slug,
             tier: tier.into(),
@@ -49,7 +49,7 @@ impl NewClient {
     /// An id that the client has already. Defaults to a random one.
     #[must_use]
     pub fn id(mut self, id: ClientId) -> Self {
-        self.id = id;
+        self.id = Some(id);
         self
     }
 
@@ -65,6 +65,21 @@ impl NewClient {
     pub fn domain(mut self, domain: ClientDomain) -> Self {
         self.domain = Some(domain);
         self
+    }
+
+    /// Its name in host names and paths.
+    pub fn slug(&self) -> &ClientSlug {
+        &self.slug
+    }
+
+    /// Its tier.
+    pub fn tier(&self) -> &TierName {
+        &self.tier
+    }
+
+    /// Whether it may become the client that a database in stock waits for.
+    pub(super) fn may_take_stock(&self) -> bool {
+        self.id.is_none() && self.app_url.is_none()
     }
 
     /// The URLs of its dedicated database, for the app role and the admin role. A client of a shared tier
@@ -98,14 +113,21 @@ impl PlatformDirectory {
     /// # Cancel safety
     /// Dropped, the client is not there, or provisioning, or active.
     pub async fn create_client(&self, client: NewClient) -> Result<ClientRecord> {
-        let id = client.id;
-        let slug = client.slug.to_string();
+        let mut writing = self.write("creating").await?;
+        let id = self.insert_client(&mut writing, &client).await?;
+        writing.commit().await?;
+        self.activate(id).await
+    }
+
+    /// The client as provisioning, placed as its tier demands.
+    pub(super) async fn insert_client(&self, writing: &mut Writing, client: &NewClient) -> Result<ClientId> {
+        let id = client.id.unwrap_or_else(ClientId::new);
+        let slug = client.slug.as_str();
         let seal = |url: &Option<SecretString>, column| {
             url.as_ref()
                 .map(|url| self.seal(url, of_client(id, column), || format!("client {slug}")))
                 .transpose()
         };
-        let mut writing = self.write("creating").await?;
         sqlx::query(
             "insert into platform.clients
                  (id, name, slug, external_ref, domain, tier, app_connection, admin_connection)
@@ -113,7 +135,7 @@ impl PlatformDirectory {
         )
         .bind(id)
         .bind(&client.name)
-        .bind(&slug)
+        .bind(slug)
         .bind(client.external_ref.as_ref().map(ExternalRef::as_str))
         .bind(client.domain.as_ref().map(ClientDomain::as_str))
         .bind(client.tier.as_str())
@@ -126,12 +148,13 @@ impl PlatformDirectory {
                 .as_database_error()
                 .and_then(sqlx::error::DatabaseError::code)
             {
-                Some(code) if code == "TN101" => Error::NoPoolWithRoom { slug: slug.clone() },
+                Some(code) if code == "TN101" => Error::NoPoolWithRoom {
+                    slug: slug.to_owned(),
+                },
                 _ => refused("creating", format!("client {slug}"), source),
             }
         })?;
-        writing.commit().await?;
-        self.activate(id).await
+        Ok(id)
     }
 
     /// Serves a client that is provisioning: places it in its pool database, then says so in the platform

@@ -1,9 +1,20 @@
 //! Setting up pools and clients: between the platform database and the database that serves them.
 
 mod client;
+mod client_setup;
+mod database_provisioner;
+mod events;
 mod pool;
+mod provisioning;
+mod server_databases;
+mod stock;
 mod vectors;
 
 pub use self::client::NewClient;
+pub use self::client_setup::ClientSetup;
+pub use self::database_provisioner::{DatabaseProvisioner, DedicatedUrls, HookError};
+pub use self::events::{ClientEvent, ClientEventKind, EventSink};
 pub use self::pool::NewPool;
+pub use self::provisioning::{Approval, Provisioning, UnfinishedProvision};
+pub use self::server_databases::ServerDatabases;
 pub use self::vectors::{Promoted, VectorIndex};

@@ -145,6 +145,12 @@ impl ClientConnectionManager {
         Ok(TenantDb { tenant })
     }
 
+    /// The handle on a client that is provisioning, for whoever sets it up.
+    pub(crate) async fn setting_up(&self, client: ClientId) -> Result<TenantDb> {
+        let tenant = self.inner.resolve(client, ClientStatus::Provisioning).await?;
+        Ok(TenantDb { tenant })
+    }
+
     /// Waits until changes of the directory are heard of: from then on they are in force here as soon as they are
     /// committed. It need not be waited for: until then, routes are not trusted longer than
     /// [`max_staleness`](ManagerOptions::max_staleness).
@@ -190,16 +196,23 @@ impl Inner {
     async fn route(&self, client: &ClientRef) -> Result<Arc<Tenant>> {
         self.follower.begin();
         self.routes
-            .get_or_resolve(client, |asked| Box::pin(self.look_up(client, asked)))
+            .get_or_resolve(client, |asked| {
+                Box::pin(self.look_up(client, ClientStatus::Active, asked))
+            })
             .await
     }
 
     /// `None` where the name leads to nobody.
-    async fn look_up(&self, client: &ClientRef, asked: Asked) -> Result<Option<Arc<Tenant>>> {
+    async fn look_up(
+        &self,
+        client: &ClientRef,
+        served: ClientStatus,
+        asked: Asked,
+    ) -> Result<Option<Arc<Tenant>>> {
         let Some(record) = self.directory.client(client).await? else {
             return Ok(None);
         };
-        if record.status != ClientStatus::Active {
+        if record.status != served {
             return Err(Error::NotServed {
                 client: record.id,
                 status: record.status,
@@ -295,9 +308,15 @@ impl Router for Inner {
         self.freshness.note(Change::Client(client));
     }
 
-    async fn resolve(&self, client: ClientId) -> Result<Arc<Tenant>> {
+    async fn resolve(&self, client: ClientId, served: ClientStatus) -> Result<Arc<Tenant>> {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::Closed);
+        }
+        // Whose set-up is not remembered: it is looked up each time.
+        if served != ClientStatus::Active {
+            let name = ClientRef::Id(client);
+            let found = Box::pin(self.look_up(&name, served, self.freshness.ask())).await?;
+            return found.ok_or(Error::UnknownClient { client: name });
         }
         Box::pin(self.route(&client.into())).await
     }

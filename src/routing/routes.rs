@@ -208,7 +208,7 @@ mod tests {
     impl Router for Nowhere {
         fn forget(&self, _client: ClientId) {}
 
-        async fn resolve(&self, _client: ClientId) -> Result<Arc<Tenant>> {
+        async fn resolve(&self, _client: ClientId, _served: ClientStatus) -> Result<Arc<Tenant>> {
             Err(Error::Closed)
         }
     }

@@ -1,7 +1,6 @@
-use chacha20poly1305::aead::Generate;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
 
-use super::SecretError;
+use super::{SecretError, random_key};
 
 /// The key that seals the scope of a pool database: its kernel verifies tickets with it.
 #[derive(Debug)]
@@ -15,11 +14,8 @@ pub(crate) struct ScopeKey {
 impl ScopeKey {
     /// A new random key.
     pub(crate) fn generate(id: i32) -> Result<Self, SecretError> {
-        let key = <[u8; 32]>::try_generate().map_err(|_| SecretError::Seal)?;
-        Ok(Self {
-            id,
-            key: SecretBox::new(Box::new(key)),
-        })
+        let key = random_key()?;
+        Ok(Self { id, key })
     }
 
     /// The key as text, to be sealed.

@@ -6,7 +6,7 @@ use tracing::Instrument;
 
 use super::freshness::Fresh;
 use super::tx::TenantTx;
-use crate::client::{ClientId, ClientRecord};
+use crate::client::{ClientId, ClientRecord, ClientStatus};
 use crate::database::{Database, DedicatedPool, OwnIndexCell, PoolStatistics, TransactionOptions};
 use crate::error::{Error, Result};
 use crate::plan::Guards;
@@ -45,8 +45,8 @@ pub(crate) trait Router: Send + Sync + fmt::Debug {
     /// Takes note that what is known of the client is not true any more.
     fn forget(&self, client: ClientId);
 
-    /// The client's route as it is now.
-    async fn resolve(&self, client: ClientId) -> Result<Arc<Tenant>>;
+    /// The route of the client as it is now, while it has that status.
+    async fn resolve(&self, client: ClientId, served: ClientStatus) -> Result<Arc<Tenant>>;
 }
 
 impl TenantDb {
@@ -101,7 +101,7 @@ impl TenantDb {
         }
         // Boxed, so that a handle that is not stale does not move the state of one that is.
         let router = self.tenant.router.upgrade().ok_or(Error::Closed)?;
-        let tenant = Box::pin(router.resolve(self.id())).await?;
+        let tenant = Box::pin(router.resolve(self.id(), self.tenant.record.status)).await?;
         Ok(Some(Self { tenant }))
     }
 
@@ -124,7 +124,7 @@ impl TenantDb {
         match (refused, self.tenant.router.upgrade()) {
             (Err(Error::Moved { client }), Some(router)) => {
                 tracing::debug!(%client, "a client that moved is followed");
-                let tenant = router.resolve(*client).await?;
+                let tenant = router.resolve(*client, self.tenant.record.status).await?;
                 Ok(Some(Self { tenant }))
             }
             _ => Ok(None),

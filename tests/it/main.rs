@@ -10,6 +10,7 @@ mod homes;
 mod isolation;
 mod kernel;
 mod layers;
+mod lifecycle;
 mod limits;
 mod macros;
 mod model;
