@@ -28,10 +28,16 @@ pub use self::client::{
     InvalidName, Placement, PoolId, UnknownStatus,
 };
 pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
-pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, UnknownBinding};
+pub use self::directory::{
+    Binding, Directory, Month, PlatformDirectory, PoolRecord, TakeUsage, TakenUsage, UnknownBinding,
+    UnknownMonth, Usage,
+};
 pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
-pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
-pub use self::provision::{NewClient, NewPool, Promoted, VectorIndex};
+pub use self::plan::{
+    Feature, Features, Grace, Hosting, InvalidCatalog, InvalidPlanName, Limit, Limits, Settings, Tier,
+    TierCatalog, TierName, UnknownHosting,
+};
+pub use self::provision::{AppliedTiers, NewClient, NewPool, Promoted, VectorIndex};
 pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,
     LockWait, Nearest, Order, Page, Pattern, Recall, RowLock, RowValues, Rpc, Scalar, Search, Select,

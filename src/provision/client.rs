@@ -234,7 +234,7 @@ impl PlatformDirectory {
     /// Changes a client in the platform database and, where it shares one, in its pool database, under a new
     /// epoch. The pool database commits first: from then until the platform database has, routes are refused and
     /// resolved again.
-    async fn change(
+    pub(super) async fn change(
         &self,
         id: ClientId,
         step: &'static str,

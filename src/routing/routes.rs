@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::client::{ClientId, ClientStatus, Placement};
     use crate::database::{Database, DedicatedPools};
-    use crate::plan::{Features, Guards, Limits, TierName};
+    use crate::plan::{Features, Grace, Guards, Limits, Settings, TierName};
     use crate::secret::{Keyring, SealedFor};
     use crate::tenant::Router;
 
@@ -222,7 +222,11 @@ mod tests {
                 status: ClientStatus::Active,
                 tier: TierName::from("champion"),
                 limits: Limits::default(),
+                grace: Grace::default(),
                 features: Features::default(),
+                settings: Settings::default(),
+                retention_days: None,
+                grace_days: 0,
                 placement: Placement::Dedicated,
                 epoch: 1,
                 connection: None,

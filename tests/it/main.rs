@@ -13,6 +13,7 @@ mod limits;
 mod macros;
 mod model;
 mod pgbouncer;
+mod plans;
 mod platform;
 mod pooler;
 mod private_server;
