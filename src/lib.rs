@@ -22,6 +22,7 @@ pub mod telemetry;
 mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod usage;
 
 pub use self::client::{
     ClientDomain, ClientId, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,

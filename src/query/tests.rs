@@ -98,6 +98,7 @@ fn db() -> TenantDb {
             },
             guards: Guards::default(),
             database: Database::Dedicated(database),
+            plans: Arc::default(),
             router: Weak::<Nowhere>::new(),
         }),
     }

@@ -23,6 +23,7 @@ use crate::schema::Strictness;
 use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
 use crate::telemetry;
 use crate::tenant::{Router, Tenant, TenantDb};
+use crate::usage::Plans;
 
 /// Routes each client to its database. One per process; cheap to clone.
 ///
@@ -55,6 +56,7 @@ struct Inner {
     routes: Routes,
     pools: Cache<PoolId, Arc<PoolDatabase>>,
     dedicated: Arc<DedicatedPools>,
+    plans: Arc<Plans>,
     closed: AtomicBool,
 }
 
@@ -85,6 +87,7 @@ impl ClientConnectionManager {
         );
         let inner = Arc::new_cyclic(|this| Inner {
             this: Weak::clone(this),
+            plans: Arc::new(Plans::new(Arc::clone(&directory), options.plans)),
             directory,
             platform,
             keyring: options.keyring,
@@ -138,10 +141,11 @@ impl ClientConnectionManager {
     }
 
     /// Refuses new work, and waits until every connection in use is back and closed. Handles that are still
-    /// held answer [`Error::Closed`] from then on.
+    /// held answer [`Error::Closed`] from then on. What meters took of a client's month and did not use is given back.
     ///
     /// # Cancel safety
-    /// Dropped, the manager stays closed to new work; call it again to wait.
+    /// Dropped, the manager stays closed to new work; call it again to wait. What was not given back by then counts as
+    /// used.
     pub async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
         let pools: Vec<_> = self.inner.pools.iter().map(|(_, pool)| pool).collect();
@@ -151,6 +155,7 @@ impl ClientConnectionManager {
             self.inner.dedicated.close(),
         )
         .await;
+        self.inner.plans.close().await;
         if let Some(platform) = &self.inner.platform {
             platform.close().await;
         }
@@ -184,6 +189,7 @@ impl Inner {
             guards: Guards::from(&record.limits),
             record,
             database,
+            plans: Arc::clone(&self.plans),
             router: Weak::<Self>::clone(&self.this),
         }))
     }

@@ -233,6 +233,7 @@ mod tests {
             },
             guards: Guards::default(),
             database: Database::Dedicated(pools.database(id, &sealed, PgConnectOptions::new())),
+            plans: Arc::default(),
             router: Weak::<Nowhere>::new(),
         })
     }

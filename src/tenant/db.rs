@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Catalogue;
 use crate::telemetry;
+use crate::usage::Plans;
 
 /// The scoped handle on one client's data. Cheap to clone, `Send + Sync`.
 ///
@@ -32,6 +33,7 @@ pub(crate) struct Tenant {
     pub(crate) record: ClientRecord,
     pub(crate) guards: Guards,
     pub(crate) database: Database,
+    pub(crate) plans: Arc<Plans>,
     pub(crate) router: Weak<dyn Router>,
 }
 

@@ -4,6 +4,7 @@ mod attempt;
 mod db;
 mod executor;
 mod guard;
+mod metered;
 mod run;
 mod standing;
 mod tx;

@@ -1,6 +1,10 @@
 //! What plans allow: tiers and what changes them, and limits that hold under concurrency.
 
+mod counted;
 mod grace;
+mod locks;
+mod meters;
+mod rates;
 mod tiers;
 
 use sqlx::PgConnection;
