@@ -48,13 +48,18 @@ async fn processes_together_never_pass_the_limit_of_the_month_and_reach_it() -> 
             )),
             "{refused:?}"
         );
-        Ok::<_, Error>(200 - refused.len())
+        Ok::<_, Error>((db, 200 - refused.len()))
     });
     let counted = join_all(calls).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    assert_eq!(
-        (counted.iter().sum::<usize>(), used(&fixture, acme).await?),
-        (500, vec![500])
-    );
+    // One that had enough may hold a rest, which is good until it is used.
+    let mut all = 0;
+    for (db, counted) in counted {
+        all += counted;
+        while db.meter(CALLS).await.is_ok() {
+            all += 1;
+        }
+    }
+    assert_eq!((all, used(&fixture, acme).await?), (500, vec![500]));
 
     // A plan that changed is heeded with the next block, whatever route the handle is of.
     let db = processes[0].tenant(acme).await?;
