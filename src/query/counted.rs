@@ -189,18 +189,16 @@ impl CountedLimit {
     /// The error, unless the directory allows as much by now: the route may be older than the plan.
     async fn refuse(&self, db: &TenantDb, used: i64, more: i64) -> Result<()> {
         let (record, plans) = (&db.tenant.record, &db.tenant.plans);
-        let now = plans.allowed_now(record.id, &self.limit).await;
-        let fits = |allowed: i64| used.saturating_add(more) <= allowed;
-        match now {
-            Ok(allowed) if allowed.is_none_or(fits) => {
+        let newest = plans.newest(record).await;
+        match newest.limit(&self.limit) {
+            Some(allowed) if used.saturating_add(more) > allowed => {
+                Err(plans.reached(&newest, &self.limit, allowed, used, more).await)
+            }
+            _ => {
                 if let Some(router) = db.tenant.router.upgrade() {
                     router.forget(record).await;
                 }
                 Ok(())
-            }
-            now => {
-                let allowed = now.ok().flatten().unwrap_or(self.allowed);
-                Err(plans.reached(record, &self.limit, allowed, used, more).await)
             }
         }
     }

@@ -11,7 +11,7 @@ pub(crate) use self::counted::CountedTables;
 use self::meter::Meters;
 #[cfg(feature = "rate-limit")]
 use self::rate::Rates;
-use crate::client::{ClientId, ClientRecord, ClientRef};
+use crate::client::{ClientRecord, ClientRef};
 use crate::directory::{Directory, TakenUsage};
 use crate::error::{Error, Result};
 use crate::plan::{Limit, TierCatalog};
@@ -66,7 +66,8 @@ impl Plans {
             None => Ok(()),
             Some(TakenUsage { used, allowed, .. }) => {
                 let allowed = allowed.unwrap_or_default();
-                Err(self.reached(client, limit, allowed, used, calls.into()).await)
+                let newest = self.newest(client).await;
+                Err(self.reached(&newest, limit, allowed, used, calls.into()).await)
             }
         }
     }
@@ -91,12 +92,16 @@ impl Plans {
         })
     }
 
-    /// How much of it the directory allows the client now; `Err` where it does not say.
-    pub(crate) async fn allowed_now(&self, client: ClientId, limit: &Limit) -> Result<Option<i64>> {
-        let client = ClientRef::Id(client);
-        let record = self.directory.client(&client).await?;
-        let record = record.ok_or(Error::UnknownClient { client })?;
-        Ok(record.limit(limit))
+    /// The client as the directory has it now: a route may be older than the plan. As it was, where it does not say.
+    pub(crate) async fn newest(&self, client: &ClientRecord) -> ClientRecord {
+        match self.directory.client(&ClientRef::Id(client.id)).await {
+            Ok(Some(newest)) => newest,
+            Ok(None) => client.clone(),
+            Err(error) => {
+                tracing::warn!(client = %client.id, %error, "the plan could not be read");
+                client.clone()
+            }
+        }
     }
 
     /// The error of a limit that so much more would exceed, with the tier that would take it.
