@@ -231,3 +231,31 @@ impl fmt::Debug for Meters {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_month_is_not_used_in_the_next() {
+        let meter = Meter {
+            client: ClientId::new(),
+            limit: Limit::API_CALLS_PER_MONTH,
+            held: Mutex::default(),
+            refilling: Arc::default(),
+        };
+        for (month, taken) in [
+            (Month::new(2020, 1), false),
+            (Month::new(9999, 12), true),
+            (None, false),
+        ] {
+            *meter.held() = Held { month, left: 3 };
+            assert_eq!(meter.take(3), taken, "{month:?}");
+        }
+        *meter.held() = Held {
+            month: Month::new(9999, 12),
+            left: 3,
+        };
+        assert!(!meter.take(4) && meter.take(2) && !meter.take(2));
+    }
+}

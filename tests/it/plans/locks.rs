@@ -9,6 +9,10 @@ use crate::support::{HOST, Reply, ask};
 
 const DOCUMENTS: Limit = Limit::MAX_DOCUMENTS;
 
+/// The locks of limits in this database, and not in those of the tests beside.
+const LOCKS: &str = "from pg_locks where locktype = 'advisory' and objsubid = 2
+    and database = (select oid from pg_database where datname = current_database())";
+
 #[tokio::test]
 async fn a_hostile_client_can_hold_another_up_for_a_while_and_nothing_more() -> Outcome {
     let fixture = Fixture::start(&HOST).await?;
@@ -32,8 +36,7 @@ async fn a_hostile_client_can_hold_another_up_for_a_while_and_nothing_more() -> 
     let mut held = acme.begin().await?;
     held.insert("documents").set("title", "one").execute().await?;
     let mut attack = bolt.begin().await?;
-    let keys = "select classid::int8::int4 || ',' || objid::int8::bit(32)::int4 from pg_locks
-                where locktype = 'advisory' and objsubid = 2";
+    let keys = format!("select classid::int8::int4 || ',' || objid::int8::bit(32)::int4 {LOCKS}");
     let Reply::Rows(keys) = ask(&mut attack, keys).await else {
         panic!("the locks are not seen");
     };
@@ -47,11 +50,7 @@ async fn a_hostile_client_can_hold_another_up_for_a_while_and_nothing_more() -> 
     }
     let mut superuser = connect(fixture.server().connect_options(&fixture.database("pool-1"))).await;
     assert_eq!(
-        one::<i64>(
-            &mut superuser,
-            "select count(*) from pg_locks where locktype = 'advisory' and objsubid = 2"
-        )
-        .await,
+        one::<i64>(&mut superuser, &format!("select count(*) {LOCKS}")).await,
         1
     );
     held.commit().await?;
@@ -73,11 +72,7 @@ async fn a_hostile_client_can_hold_another_up_for_a_while_and_nothing_more() -> 
         .execute()
         .await?;
     attack.rollback().await?;
-    until(
-        &mut superuser,
-        "select not exists (select from pg_locks where locktype = 'advisory' and objsubid = 2)",
-    )
-    .await;
+    until(&mut superuser, &format!("select not exists (select {LOCKS})")).await;
     acme.insert("documents").set("title", "two").execute().await?;
     let third = acme.insert("documents").set("title", "three").execute().await;
     assert!(
