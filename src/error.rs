@@ -17,6 +17,7 @@ pub(crate) use self::sqlstate::{
     is_of_types, is_overtaken, was_never_sent,
 };
 use crate::client::{ClientId, ClientRef, ClientStatus};
+use crate::plan::{Hosting, Limit, TierName};
 use crate::secret::SecretError;
 
 /// The result of a fallible call of this crate.
@@ -80,6 +81,46 @@ pub enum Error {
         step: &'static str,
         /// The rule that it breaks, in the words of the database.
         reason: String,
+    },
+    /// A tier demands another hosting than the client has. A change of the tier does not move it.
+    #[error("client {client}: tier {tier} demands {hosting} hosting: relocate the client")]
+    OtherHosting {
+        /// The client.
+        client: ClientId,
+        /// The tier that it was to have.
+        tier: TierName,
+        /// The hosting that the tier demands.
+        hosting: Hosting,
+    },
+    /// The client has used up what its plan allows. Nothing was written.
+    #[error("client {client} has used {used} of {allowed} {limit}{}", lifted(lifted_by.as_ref()))]
+    LimitReached {
+        /// The client.
+        client: ClientId,
+        /// The limit.
+        limit: Limit,
+        /// How much it allows.
+        allowed: i64,
+        /// How much is used, without what was refused.
+        used: i64,
+        /// The lowest tier that allows more; `None` where there is none, or the limit is the client's own.
+        lifted_by: Option<TierName>,
+    },
+    /// The client asks more often than its plan allows.
+    #[error("client {client} exceeds its {limit}, again in {retry_after:?}")]
+    RateLimited {
+        /// The client.
+        client: ClientId,
+        /// The limit.
+        limit: Limit,
+        /// After how long the same may be asked again.
+        retry_after: Duration,
+    },
+    /// The directory has no such thing; the platform database's own has it.
+    #[error("the directory has no {what}")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
     },
     /// A connection or credential that is needed is not in the platform database.
     #[error("{owner} has no {what}")]
@@ -331,6 +372,11 @@ impl std::fmt::Display for MaybeClient {
             None => f.write_str("(null, or no uuid)"),
         }
     }
+}
+
+fn lifted(by: Option<&TierName>) -> String {
+    by.map(|tier| format!("; tier {tier} allows more"))
+        .unwrap_or_default()
 }
 
 fn nearest(name: Option<&str>) -> String {

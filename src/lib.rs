@@ -22,6 +22,7 @@ pub mod telemetry;
 mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod usage;
 
 pub use self::client::{
     ClientDomain, ClientId, ClientKey, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,
@@ -30,13 +31,18 @@ pub use self::client::{
 pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
 pub use self::directory::{
     AuditEntry, AuditFilter, Binding, Change, Changes, ClientCursor, ClientFilter, ClientPage, ClientUpdate,
-    Directory, Following, InvalidClientCursor, PlatformDirectory, PoolRecord, UnknownBinding,
+    Directory, Following, InvalidClientCursor, Month, PlatformDirectory, PoolRecord, TakeUsage, TakenUsage,
+    UnknownBinding, UnknownMonth, Usage,
 };
 pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
-pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
+pub use self::plan::{
+    Feature, Features, Grace, Hosting, InvalidCatalog, InvalidPlanName, Limit, Limits, Settings, Tier,
+    TierCatalog, TierName, UnknownHosting,
+};
 pub use self::provision::{
-    Approval, ClientEvent, ClientEventKind, ClientSetup, DatabaseProvisioner, DedicatedUrls, EventSink,
-    HookError, NewClient, NewPool, Promoted, Provisioning, ServerDatabases, UnfinishedProvision, VectorIndex,
+    AppliedTiers, Approval, ClientEvent, ClientEventKind, ClientSetup, DatabaseProvisioner, DedicatedUrls,
+    EventSink, HookError, NewClient, NewPool, Promoted, Provisioning, ServerDatabases, UnfinishedProvision,
+    VectorIndex,
 };
 pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,

@@ -1,5 +1,16 @@
 -- The clients, and what their tiers demand of them.
 
+create function platform.are_settings(p_settings jsonb) returns boolean
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select jsonb_typeof(p_settings) = 'object'
+        and jsonb_typeof(coalesce(p_settings -> 'branding', '{}')) = 'object'
+        and not exists (
+            select from (values (p_settings -> 'providers'), (p_settings -> 'tools')) lists(list)
+            where jsonb_typeof(list) <> 'array' or jsonb_path_exists(list, 'strict $[*] ? (@.type() != "string")'))
+$$;
+
 create table platform.clients (
     id                uuid        primary key default gen_random_uuid(),
     name              text        not null,
@@ -13,6 +24,9 @@ create table platform.clients (
     limit_overrides   jsonb       not null default '{}',
     feature_overrides jsonb       not null default '{}',
     settings          jsonb       not null default '{}',
+    retention_days    integer,
+    grace_days        integer,
+    grace             jsonb       not null default '[]',
     pool_id           uuid,
     app_connection    platform.sealed,
     admin_connection  platform.sealed,
@@ -34,7 +48,10 @@ create table platform.clients (
     constraint clients_max_sidekicks_not_negative check (max_sidekicks >= 0),
     constraint clients_limit_overrides_valid check (platform.are_limits(limit_overrides)),
     constraint clients_feature_overrides_valid check (platform.are_features(feature_overrides)),
-    constraint clients_settings_object check (jsonb_typeof(settings) = 'object'),
+    constraint clients_settings_valid check (platform.are_settings(settings)),
+    constraint clients_retention_days_not_negative check (retention_days >= 0),
+    constraint clients_grace_days_valid check (grace_days between 0 and 3650),
+    constraint clients_grace_array check (jsonb_typeof(grace) = 'array'),
     constraint clients_epoch_positive check (epoch > 0),
     constraint clients_shared_has_pool check (
         hosting <> 'shared' or pool_id is not null or deleted_at is not null),
@@ -49,6 +66,10 @@ create table platform.clients (
 comment on column platform.clients.max_sidekicks is 'null: unlimited';
 comment on column platform.clients.limit_overrides is
     'limits of this client in place of its tier''s; {"hosting": null} frees it from the hosting of its tier';
+comment on column platform.clients.retention_days is 'null: as its tier has it';
+comment on column platform.clients.grace_days is 'null: as its tier has it';
+comment on column platform.clients.grace is
+    'what limits allowed before they fell, each until a second since 1970; the database keeps it';
 comment on column platform.clients.pool_id is
     'kept when the client is deleted, for as long as the pool still has its rows';
 comment on column platform.clients.epoch is 'the generation of its placement; it never falls';
@@ -146,6 +167,61 @@ begin
 end
 $$;
 
+-- The limits of a client: its tier's unless its overrides name them. max_sidekicks has a column of its own.
+create function platform.limits_of(p_tier jsonb, p_overrides jsonb, p_max_sidekicks integer) returns jsonb
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select ((p_tier || p_overrides) - 'hosting') || jsonb_build_object('max_sidekicks', p_max_sidekicks)
+$$;
+
+-- What still is allowed beside the limits: what was graced before, runs, and is more than they allow; and what they
+-- allowed before a fall, for so many days from now. A limit that nobody declared limits nothing.
+create function platform.graced(p_grace jsonb, p_before jsonb, p_after jsonb, p_days integer) returns jsonb
+language sql stable parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(jsonb_agg(g.graced order by g.graced), '[]')
+    from (
+        select e.graced
+        from jsonb_array_elements(p_grace) e(graced)
+        cross join lateral (select p_after -> (e.graced ->> 'limit'), e.graced -> 'allowed') a(now, before)
+        where (e.graced ->> 'until')::numeric > extract(epoch from now())
+          and jsonb_typeof(a.now) = 'number'
+          and (a.before = 'null' or a.before > a.now)
+        union
+        select jsonb_build_object(
+            'limit', l.key,
+            'allowed', p_before -> l.key,
+            'until', ceil(extract(epoch from now() + make_interval(days => p_days))))
+        from jsonb_each(p_after) l
+        where p_days > 0
+          and jsonb_typeof(l.value) = 'number'
+          and (coalesce(p_before -> l.key, 'null') = 'null' or p_before -> l.key > l.value)
+    ) g
+$$;
+
+-- The grace of a fall is that of the tier that the client has after it.
+create function platform.grace() returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if (new.tier, new.max_sidekicks, new.limit_overrides)
+        is distinct from (old.tier, old.max_sidekicks, old.limit_overrides) then
+        select platform.graced(
+            new.grace,
+            platform.limits_of(b.limits, old.limit_overrides, old.max_sidekicks),
+            platform.limits_of(a.limits, new.limit_overrides, new.max_sidekicks),
+            coalesce(new.grace_days, a.grace_days))
+        into new.grace
+        from platform.tiers b, platform.tiers a
+        where b.name = old.tier and a.name = new.tier;
+    end if;
+    return new;
+end
+$$;
+
 create function platform.keep_identity() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -165,9 +241,11 @@ begin
 end
 $$;
 
--- Triggers fire in the order of their names: apply_tier, keep_identity, place, touch.
+-- Triggers fire in the order of their names: apply_tier, grace, keep_identity, place, touch.
 create trigger apply_tier before insert or update on platform.clients
     for each row execute function platform.apply_tier();
+create trigger grace before update on platform.clients
+    for each row execute function platform.grace();
 create trigger keep_identity before update on platform.clients
     for each row execute function platform.keep_identity();
 create trigger touch before update on platform.clients
@@ -198,11 +276,25 @@ begin
         update platform.clients c set max_sidekicks = new.max_sidekicks
         where c.tier = new.name and not c.limit_overrides ? 'max_sidekicks';
     end if;
+    if new.limits <> old.limits then
+        update platform.clients c set grace = g.grace
+        from (
+            select id, platform.graced(
+                       grace,
+                       platform.limits_of(old.limits, limit_overrides, max_sidekicks),
+                       platform.limits_of(new.limits, limit_overrides, max_sidekicks),
+                       coalesce(grace_days, new.grace_days)) as grace
+            from platform.clients
+            where tier = new.name and deleted_at is null
+        ) g
+        where c.id = g.id and c.grace <> g.grace;
+    end if;
     return null;
 end
 $$;
 
 create trigger apply_tier_to_clients after update on platform.tiers
     for each row
-    when (old.hosting <> new.hosting or old.max_sidekicks is distinct from new.max_sidekicks)
+    when (old.hosting <> new.hosting or old.max_sidekicks is distinct from new.max_sidekicks
+          or old.limits <> new.limits)
     execute function platform.apply_tier_to_clients();

@@ -62,7 +62,7 @@ impl ConnectionOptions {
     }
 
     /// How many connections one client uses at once at most; zero counts as one. A client's plan can say less
-    /// ([`Limits::MAX_CONNECTIONS`](crate::Limits::MAX_CONNECTIONS)). Defaults to all but one.
+    /// ([`Limit::MAX_CONNECTIONS`](crate::Limit::MAX_CONNECTIONS)). Defaults to all but one.
     #[must_use]
     pub fn max_client_share(mut self, connections: u32) -> Self {
         self.max_client_share = Some(connections.max(1));
@@ -118,7 +118,7 @@ impl ConnectionOptions {
 
     /// After how long the server ends a statement; zero for never. A dropped future does not end its
     /// statement on the server, this does. A client's plan can say otherwise
-    /// ([`Limits::STATEMENT_TIMEOUT_MS`](crate::Limits::STATEMENT_TIMEOUT_MS)). Defaults to 30 seconds.
+    /// ([`Limit::STATEMENT_TIMEOUT_MS`](crate::Limit::STATEMENT_TIMEOUT_MS)). Defaults to 30 seconds.
     #[must_use]
     pub fn statement_timeout(mut self, timeout: Duration) -> Self {
         self.statement_timeout = timeout;
@@ -126,7 +126,7 @@ impl ConnectionOptions {
     }
 
     /// After how long the server ends a statement that waits for a lock; zero for never. A client's plan can
-    /// say otherwise ([`Limits::LOCK_TIMEOUT_MS`](crate::Limits::LOCK_TIMEOUT_MS)). Defaults to 10 seconds.
+    /// say otherwise ([`Limit::LOCK_TIMEOUT_MS`](crate::Limit::LOCK_TIMEOUT_MS)). Defaults to 10 seconds.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
@@ -135,7 +135,7 @@ impl ConnectionOptions {
 
     /// After how long the server ends a session that is idle inside a transaction; zero for never. A client's
     /// plan can say otherwise
-    /// ([`Limits::IDLE_IN_TRANSACTION_TIMEOUT_MS`](crate::Limits::IDLE_IN_TRANSACTION_TIMEOUT_MS)). Defaults to
+    /// ([`Limit::IDLE_IN_TRANSACTION_TIMEOUT_MS`](crate::Limit::IDLE_IN_TRANSACTION_TIMEOUT_MS)). Defaults to
     /// a minute.
     #[must_use]
     pub fn idle_in_transaction_timeout(mut self, timeout: Duration) -> Self {

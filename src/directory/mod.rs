@@ -10,6 +10,9 @@ mod following;
 mod look_ups;
 mod platform;
 mod pool_record;
+mod tier_rows;
+mod usage;
+mod usage_rows;
 mod writing;
 
 use std::fmt;
@@ -25,9 +28,11 @@ pub use self::following::Following;
 pub use self::platform::PlatformDirectory;
 pub(crate) use self::platform::{column, failed, of_client, of_pool, refused};
 pub use self::pool_record::PoolRecord;
+pub use self::usage::{Month, TakeUsage, TakenUsage, UnknownMonth, Usage};
 pub(crate) use self::writing::Writing;
-use crate::client::{ClientRecord, ClientRef, PoolId};
-use crate::error::Result;
+use crate::client::{ClientId, ClientRecord, ClientRef, PoolId};
+use crate::error::{Error, Result};
+use crate::plan::{Limit, TierCatalog};
 
 /// Tells who a client is and where it lives. The manager caches what it answers.
 #[async_trait]
@@ -35,21 +40,50 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// The live client of that name, whatever its status.
     ///
     /// # Errors
-    /// [`Error::Platform`](crate::Error::Platform) where the directory cannot answer.
+    /// [`Error::Platform`] where the directory cannot answer.
     async fn client(&self, client: &ClientRef) -> Result<Option<ClientRecord>>;
 
     /// The pool database of that id.
     ///
     /// # Errors
-    /// [`Error::Platform`](crate::Error::Platform) where the directory cannot answer.
+    /// [`Error::Platform`] where the directory cannot answer.
     async fn pool(&self, pool: PoolId) -> Result<Option<PoolRecord>>;
 
     /// The changes from now on, so that what is remembered can be dropped when it is no more true; `None` where the
     /// directory cannot tell, and only age decides. Defaults to `None`.
     ///
     /// # Errors
-    /// [`Error::Platform`](crate::Error::Platform) where the directory cannot tell now.
+    /// [`Error::Platform`] where the directory cannot tell now.
     async fn changes(&self) -> Result<Option<Changes>> {
         Ok(None)
+    }
+
+    /// The tiers that are offered. Defaults to none: no error then says which tier would lift a limit.
+    ///
+    /// # Errors
+    /// [`Error::Platform`] where the directory cannot answer.
+    async fn tiers(&self) -> Result<TierCatalog> {
+        Ok(TierCatalog::default())
+    }
+
+    /// Takes a block of what a client may use this month, in one step that no other process interferes with. Defaults
+    /// to an error: nothing is metered.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`]; [`Error::UnknownClient`]; [`Error::Platform`] where the directory cannot answer.
+    async fn take_usage(&self, _take: TakeUsage<'_>) -> Result<TakenUsage> {
+        Err(Error::Unsupported {
+            what: "metered limits",
+        })
+    }
+
+    /// Gives back what was taken of a month and not used. Defaults to an error, as [`take_usage`](Self::take_usage).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`]; [`Error::Platform`] where the directory cannot answer.
+    async fn give_back(&self, _client: ClientId, _limit: &Limit, _month: Month, _unused: i64) -> Result<()> {
+        Err(Error::Unsupported {
+            what: "metered limits",
+        })
     }
 }

@@ -17,10 +17,10 @@ use sqlx::types::Json;
 use super::connection_url::connect_options;
 use super::following::Following;
 use super::look_ups::LookUps;
-use super::{Changes, Directory, PoolRecord, feed};
+use super::{Changes, Directory, Month, PoolRecord, TakeUsage, TakenUsage, feed, tier_rows, usage_rows};
 use crate::client::{ClientId, ClientRecord, ClientRef, Placement, PoolId};
 use crate::error::{Error, Result};
-use crate::plan::{Features, Hosting, Limits};
+use crate::plan::{Features, Grace, Hosting, Limit, Limits, Settings, TierCatalog};
 use crate::schema;
 use crate::secret::{Keyring, Sealed, SealedFor};
 
@@ -227,9 +227,10 @@ macro_rules! select_client {
         concat!(
             "c.id, c.name, c.slug, c.external_ref, c.domain, c.status, c.tier, c.hosting, c.pool_id,
                     c.epoch, c.app_connection,
-                    ((t.limits || c.limit_overrides) - 'hosting')
-                        || jsonb_build_object('max_sidekicks', c.max_sidekicks) as limits,
-                    t.features || c.feature_overrides as features
+                    platform.limits_of(t.limits, c.limit_overrides, c.max_sidekicks) as limits, c.grace,
+                    t.features || c.feature_overrides as features, c.settings,
+                    coalesce(c.retention_days, t.retention_days) as retention_days,
+                    coalesce(c.grace_days, t.grace_days) as grace_days
              from platform.clients c join platform.tiers t on t.name = c.tier where ",
             $and
         )
@@ -291,6 +292,18 @@ impl Directory for PlatformDirectory {
     async fn changes(&self) -> Result<Option<Changes>> {
         feed::changes(&self.db, &self.following).await.map(Some)
     }
+
+    async fn tiers(&self) -> Result<TierCatalog> {
+        tier_rows::offered(&self.db).await
+    }
+
+    async fn take_usage(&self, take: TakeUsage<'_>) -> Result<TakenUsage> {
+        usage_rows::take(&self.db, take).await
+    }
+
+    async fn give_back(&self, client: ClientId, limit: &Limit, month: Month, unused: i64) -> Result<()> {
+        usage_rows::give_back(&self.db, client, limit, month, unused).await
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -307,7 +320,11 @@ pub(super) struct ClientRow {
     epoch: i64,
     app_connection: Option<Sealed>,
     limits: Json<Limits>,
+    grace: Json<Grace>,
     features: Json<Features>,
+    settings: Json<Settings>,
+    retention_days: Option<i32>,
+    grace_days: i32,
 }
 
 impl ClientRow {
@@ -331,7 +348,14 @@ impl ClientRow {
             status: parsed(id, "status", &self.status)?,
             tier: self.tier.as_str().into(),
             limits: self.limits.0,
+            grace: self.grace.0,
             features: self.features.0,
+            settings: self.settings.0,
+            // The database's own constraints say that neither is negative.
+            retention_days: self
+                .retention_days
+                .map(|days| u32::try_from(days).unwrap_or_default()),
+            grace_days: u32::try_from(self.grace_days).unwrap_or_default(),
             placement,
             epoch: self.epoch,
             connection: self.app_connection,

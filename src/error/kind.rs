@@ -8,6 +8,9 @@ use super::{Error, is_connection_failure};
 pub enum ErrorKind {
     /// The client is unknown or not served: tell the caller so.
     Client,
+    /// The client's plan does not allow it, or not yet: tell the caller so. [`Error::LimitReached`] says which tier
+    /// would, [`Error::RateLimited`] when.
+    Plan,
     /// For the moment: the same call may succeed if made again, from [`tenant`] on.
     ///
     /// [`tenant`]: crate::ClientConnectionManager::tenant
@@ -29,6 +32,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownClient { .. } | Self::NotServed { .. } => ErrorKind::Client,
+            Self::LimitReached { .. } | Self::RateLimited { .. } => ErrorKind::Plan,
             Self::Moved { .. } | Self::Relocating { .. } | Self::Busy { .. } | Self::Unreachable { .. } => {
                 ErrorKind::Temporary
             }
@@ -45,6 +49,7 @@ impl Error {
             Self::RowNotFound { .. }
             | Self::Stale { .. }
             | Self::Refused { .. }
+            | Self::OtherHosting { .. }
             | Self::ScopeRefused { .. }
             | Self::Hook { .. }
             | Self::Constraint { .. } => ErrorKind::Database,
@@ -54,6 +59,7 @@ impl Error {
             | Self::WrongKey { .. }
             | Self::Invalid { .. }
             | Self::UnsafeDatabase { .. }
+            | Self::Unsupported { .. }
             | Self::Migration { .. } => ErrorKind::Installation,
         }
     }

@@ -1,15 +1,4 @@
-use super::Limits;
-
-impl Limits {
-    /// How long a statement on a pool database may run, in milliseconds.
-    pub const STATEMENT_TIMEOUT_MS: &str = "statement_timeout_ms";
-    /// How long one may wait for a lock, in milliseconds.
-    pub const LOCK_TIMEOUT_MS: &str = "lock_timeout_ms";
-    /// How long a transaction may be idle, in milliseconds; its connection is then closed.
-    pub const IDLE_IN_TRANSACTION_TIMEOUT_MS: &str = "idle_in_transaction_timeout_ms";
-    /// How many connections of a process to its pool database a client uses at once at most.
-    pub const MAX_CONNECTIONS: &str = "max_connections";
-}
+use super::{Limit, Limits};
 
 /// What a client's plan says of its use of a pool database. `None` leaves it to the pool's options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,22 +11,23 @@ pub(crate) struct Guards {
     pub(crate) max_connections: Option<usize>,
 }
 
+/// By the limits alone: no grace delays what protects the neighbours.
 impl From<&Limits> for Guards {
     fn from(limits: &Limits) -> Self {
         // PostgreSQL takes 31 bits, and 0 for no timeout: a limit of nothing is as near to it as can be.
-        let timeout = |name| {
-            limits.get(name).map(|limit| {
+        let timeout = |limit| {
+            limits.get(&limit).map(|limit| {
                 limit.map_or(0, |ms| {
                     u32::try_from(ms.clamp(1, i32::MAX.into())).unwrap_or(i32::MAX.unsigned_abs())
                 })
             })
         };
         Self {
-            statement_timeout: timeout(Limits::STATEMENT_TIMEOUT_MS),
-            lock_timeout: timeout(Limits::LOCK_TIMEOUT_MS),
-            idle_in_transaction_timeout: timeout(Limits::IDLE_IN_TRANSACTION_TIMEOUT_MS),
+            statement_timeout: timeout(Limit::STATEMENT_TIMEOUT_MS),
+            lock_timeout: timeout(Limit::LOCK_TIMEOUT_MS),
+            idle_in_transaction_timeout: timeout(Limit::IDLE_IN_TRANSACTION_TIMEOUT_MS),
             max_connections: limits
-                .get(Limits::MAX_CONNECTIONS)
+                .get(&Limit::MAX_CONNECTIONS)
                 .map(|limit| limit.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or_default())),
         }
     }

@@ -1,13 +1,16 @@
 //! Setting up pools and clients: between the platform database and the database that serves them.
 
+mod change;
 mod client;
 mod client_setup;
 mod database_provisioner;
 mod events;
+mod plan;
 mod pool;
 mod provisioning;
 mod server_databases;
 mod stock;
+mod tiers;
 mod vectors;
 
 pub use self::client::NewClient;
@@ -17,4 +20,5 @@ pub use self::events::{ClientEvent, ClientEventKind, EventSink};
 pub use self::pool::NewPool;
 pub use self::provisioning::{Approval, Provisioning, UnfinishedProvision};
 pub use self::server_databases::ServerDatabases;
+pub use self::tiers::AppliedTiers;
 pub use self::vectors::{Promoted, VectorIndex};

@@ -6,9 +6,12 @@ use tracing::Instrument;
 
 use super::array::{element_of, push};
 use super::bind::BoxedValue;
+use super::counted::Counted;
 use super::run::{On, Step, rendered};
+use super::send::end;
 use super::source::Source;
 use super::tenant_query::TenantQuery;
+use super::verb::Adds;
 use super::verb::sealed::Verb;
 use super::writer::Writer;
 use crate::database::Database;
@@ -81,6 +84,32 @@ impl Copy {
         }
         copy.finish().await
     }
+
+    /// Loads all rows inside a transaction.
+    async fn load_inside(&self, tx: &mut TenantTx) -> sqlx::Result<u64> {
+        let mut inside = Inside { tx, in_step: false };
+        let conn = inside.tx.connection().map_err(Error::into_sqlx)?;
+        let loaded = self.load(conn).await;
+        inside.tx.note(&loaded);
+        // An answer of the database ends the COPY.
+        inside.in_step = matches!(&loaded, Ok(_) | Err(sqlx::Error::Database(_)));
+        loaded
+    }
+
+    /// Loads all rows inside a transaction, where they are allowed.
+    async fn load_counted(
+        &self,
+        tx: &mut TenantTx,
+        table: &str,
+        adds: Adds,
+        failed: impl Fn(sqlx::Error) -> Error,
+    ) -> Result<u64> {
+        // Nothing that is loaded may be there already: what is admitted is not too much.
+        if let Some(counted) = Counted::of_table(&On::Tx(tx), table).await? {
+            counted.admit(tx, adds).await?;
+        }
+        self.load_inside(tx).await.map_err(failed)
+    }
 }
 
 impl<V: Verb> TenantQuery<'_, V> {
@@ -98,20 +127,24 @@ impl<V: Verb> TenantQuery<'_, V> {
         let Some(copy) = copied.await? else {
             return Ok(None);
         };
+        let counts = self.counts().await?;
+        let adds = self.verb.adds().filter(|_| counts);
         let (client, step) = (self.source.client, Step("copy into", &self.source.table));
         let failed = |cause| Error::of_statement(client, step, cause);
         let span = telemetry::statement(client, "copy into", &self.source.table);
         let loading = async {
-            match &mut self.on {
-                On::Tx(tx) => {
-                    let mut inside = Inside { tx, in_step: false };
-                    let loaded = copy.load(inside.tx.connection()?).await;
-                    inside.tx.note(&loaded);
-                    // An answer of the database ends the COPY.
-                    inside.in_step = matches!(&loaded, Ok(_) | Err(sqlx::Error::Database(_)));
-                    loaded.map_err(failed)
+            match (&mut self.on, adds) {
+                (On::Tx(tx), None) => copy.load_inside(tx).await.map_err(failed),
+                (On::Tx(tx), Some(adds)) => {
+                    Box::pin(copy.load_counted(tx, &self.source.table, adds, failed)).await
                 }
-                On::Db(db) => {
+                (On::Db(db), Some(adds)) => {
+                    let mut tx = db.begin().await?;
+                    let counted = copy.load_counted(&mut tx, &self.source.table, adds, failed);
+                    let loaded = Box::pin(counted).await;
+                    end(tx, loaded).await
+                }
+                (On::Db(db), None) => {
                     let Database::Dedicated(database) = &db.tenant.database else {
                         return Err(Error::Closed);
                     };

@@ -11,7 +11,7 @@ use super::record::Record;
 use super::relations::Relations;
 use super::source::Source;
 use super::tenant_query::TenantQuery;
-use super::verb::{Shape, Writes, sealed};
+use super::verb::{Adds, Shape, Writes, sealed};
 use super::writer::Writer;
 use super::written::Written;
 use crate::error::{Error, Result};
@@ -319,6 +319,13 @@ impl sealed::Verb for Insert<'_> {
             conflict.write(writer, &relations)?;
         }
         self.written.write_returning(writer, &relations, shape)
+    }
+
+    fn adds(&self) -> Option<Adds> {
+        Some(Adds {
+            rows: self.rows.len() + self.records.len(),
+            may_be_there: self.conflict.is_some(),
+        })
     }
 
     fn copy(&self, source: &Source<'_>, writer: &Writer<'_>) -> Result<Option<Copy>> {

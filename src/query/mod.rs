@@ -6,6 +6,7 @@ mod compare;
 mod condition;
 mod conflict;
 mod copy;
+mod counted;
 mod cursor;
 mod delete;
 mod explain;

@@ -1,16 +1,18 @@
 use tracing::Instrument;
 
+use super::counted::Counted;
 use super::notes::Compared;
 use super::run::{Answer, On, Statement, Step, rendered};
 use super::source::Source;
 use super::tenant_query::TenantQuery;
-use super::verb::Shape;
 use super::verb::sealed::Verb;
+use super::verb::{Adds, Shape};
 use super::writer::{Spelt, Writer};
 use crate::database::Mode;
 use crate::error::{self, Error, Result};
 use crate::schema::Catalogue;
 use crate::telemetry;
+use crate::tenant::TenantTx;
 
 impl<V: Verb> TenantQuery<'_, V> {
     pub(super) fn step(&self) -> Step<'_> {
@@ -22,6 +24,9 @@ impl<V: Verb> TenantQuery<'_, V> {
         self.expect_sendable()?;
         let span = telemetry::statement(self.source.client, V::NAME, &self.source.table);
         let sending = async {
+            if self.counts().await? {
+                return Box::pin(self.send_counted(shape)).await;
+            }
             match self.verb.split() {
                 None => self.send_one(shape).await,
                 // Boxed, so that the few that are many do not enlarge the state of all.
@@ -44,12 +49,42 @@ impl<V: Verb> TenantQuery<'_, V> {
         }
     }
 
+    /// Whether what it adds counts towards a limit of the client.
+    pub(super) async fn counts(&self) -> Result<bool> {
+        let may =
+            self.verb.adds().is_some() && self.on.db().tenant.plans.counted.may_have(&self.source.table);
+        // Boxed, so that tables that are not counted do not pay for those that are.
+        Ok(may
+            && Box::pin(Counted::of_table(&self.on, &self.source.table))
+                .await?
+                .is_some())
+    }
+
+    /// Sends a write in the transaction that counts what it adds.
+    async fn send_counted<A: Answer>(&mut self, shape: Shape) -> Result<A> {
+        let adds = self.verb.adds();
+        let parts = Parts {
+            rest: self.verb.split(),
+            source: &self.source,
+            first: &self.verb,
+            shape,
+        };
+        match &mut self.on {
+            On::Tx(tx) => parts.send_counted(tx, adds).await,
+            On::Db(db) => {
+                let mut tx = db.begin().await?;
+                let sent = parts.send_counted(&mut tx, adds).await;
+                end(tx, sent).await
+            }
+        }
+    }
+
     /// Sends one statement after the other, in one transaction.
     async fn send_all<A: Answer>(&mut self, rest: V, shape: Shape) -> Result<A> {
         let parts = Parts {
             source: &self.source,
             first: &self.verb,
-            rest,
+            rest: Some(rest),
             shape,
         };
         match &mut self.on {
@@ -68,6 +103,10 @@ impl<V: Verb> TenantQuery<'_, V> {
         self.on.renew().await?;
         let sent = send_in(&mut self.on, &self.source, &self.verb, shape).await;
         if self.on.follow(&sent).await? {
+            // Where it is now it may have another plan.
+            if self.counts().await? {
+                return Box::pin(self.send_counted(shape)).await;
+            }
             // Boxed, so that the few that are sent again do not double the state of all.
             return Box::pin(send_in(&mut self.on, &self.source, &self.verb, shape)).await;
         }
@@ -79,19 +118,47 @@ impl<V: Verb> TenantQuery<'_, V> {
 struct Parts<'q, 't, V> {
     source: &'q Source<'t>,
     first: &'q V,
-    rest: V,
+    rest: Option<V>,
     shape: Shape,
 }
 
 impl<V: Verb> Parts<'_, '_, V> {
     async fn send<A: Answer>(self, on: &mut On<'_>) -> Result<A> {
         let mut answer: A = send_in(on, self.source, self.first, self.shape).await?;
-        let mut rest = Some(self.rest);
+        let mut rest = self.rest;
         while let Some(mut part) = rest {
             rest = part.split();
             answer.add(send_in(on, self.source, &part, self.shape).await?);
         }
         Ok(answer)
+    }
+}
+
+impl<V: Verb> Parts<'_, '_, V> {
+    /// Sends it where what it adds is allowed, by what the client of the transaction may have.
+    async fn send_counted<A: Answer>(self, tx: &mut TenantTx, adds: Option<Adds>) -> Result<A> {
+        let counted = Counted::of_table(&On::Tx(tx), &self.source.table).await?;
+        let (Some(counted), Some(adds)) = (counted, adds) else {
+            return self.send(&mut On::Tx(tx)).await;
+        };
+        let before = counted.admit(tx, adds).await?;
+        let answer = self.send(&mut On::Tx(tx)).await?;
+        if let Some(before) = before {
+            counted.check(tx, &before).await?;
+        }
+        Ok(answer)
+    }
+}
+
+/// Commits what was sent in a transaction of its own; rolls back, and waits for it, where that failed.
+pub(super) async fn end<A>(tx: TenantTx, sent: Result<A>) -> Result<A> {
+    match sent {
+        Ok(answer) => tx.commit().await.map(|()| answer),
+        Err(failed) => {
+            // Where that fails, the server rolls back by itself.
+            let _ = tx.rollback().await;
+            Err(failed)
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use super::verb::sealed::Verb;
 use crate::client::{ClientId, ClientRecord, ClientStatus, Placement};
 use crate::database::{Database, DedicatedPools};
 use crate::error::{Error, Result};
-use crate::plan::{Features, Guards, Limits};
+use crate::plan::{Features, Grace, Guards, Limits, Settings};
 use crate::schema::{CLIENT_COLUMN, Catalogue};
 use crate::secret::{Keyring, SealedFor};
 use crate::tenant::{Freshness, Router, Tenant, TenantDb};
@@ -89,7 +89,11 @@ fn db() -> TenantDb {
                 status: ClientStatus::Active,
                 tier: "champion".into(),
                 limits: Limits::default(),
+                grace: Grace::default(),
                 features: Features::default(),
+                settings: Settings::default(),
+                retention_days: None,
+                grace_days: 0,
                 placement: Placement::Dedicated,
                 epoch: 1,
                 connection: None,
@@ -97,6 +101,7 @@ fn db() -> TenantDb {
             guards: Guards::default(),
             database: Database::Dedicated(database),
             fresh: freshness.found(freshness.ask(), [None, None, None]),
+            plans: Arc::default(),
             router: Weak::<Nowhere>::new(),
         }),
     }

@@ -26,6 +26,16 @@ pub trait Writes<'t>: sealed::Verb {
     fn written_mut(&mut self) -> &mut Written<'t>;
 }
 
+/// How many rows a verb adds.
+#[derive(Clone, Copy, Debug)]
+#[expect(unnameable_types, reason = "a result of the sealed trait")]
+pub struct Adds {
+    /// So many at most.
+    pub(super) rows: usize,
+    /// Whether fewer where some are there already.
+    pub(super) may_be_there: bool,
+}
+
 /// Conditions by themselves, which are joined by [`any_of`](super::TenantQuery::any_of) and its kin.
 #[derive(Debug, Default)]
 pub struct Group;
@@ -42,7 +52,7 @@ impl sealed::Verb for Group {
 }
 
 pub(super) mod sealed {
-    use super::Shape;
+    use super::{Adds, Shape};
     use crate::error::Result;
     use crate::query::copy::Copy;
     use crate::query::source::Source;
@@ -72,6 +82,12 @@ pub(super) mod sealed {
         where
             Self: Sized,
         {
+            None
+        }
+
+        /// How many rows it adds, where it adds any.
+        #[doc(hidden)]
+        fn adds(&self) -> Option<Adds> {
             None
         }
 

@@ -25,6 +25,7 @@ use crate::schema::Strictness;
 use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
 use crate::telemetry;
 use crate::tenant::{Asked, Fresh, Freshness, Router, Tenant, TenantDb};
+use crate::usage::Plans;
 
 /// Routes each client to its database. One per process; cheap to clone.
 ///
@@ -59,6 +60,7 @@ struct Inner {
     routes: Routes,
     pools: Pools,
     dedicated: Arc<DedicatedPools>,
+    plans: Arc<Plans>,
     closed: AtomicBool,
 }
 
@@ -93,6 +95,7 @@ impl ClientConnectionManager {
         let inner = Arc::new_cyclic(|this| Inner {
             this: Weak::clone(this),
             follower: Follower::new(Arc::clone(&directory), Arc::clone(&freshness)),
+            plans: Arc::new(Plans::new(Arc::clone(&directory), options.plans)),
             directory,
             platform,
             keyring: options.keyring,
@@ -173,10 +176,11 @@ impl ClientConnectionManager {
     }
 
     /// Refuses new work, and waits until every connection in use is back and closed. Handles that are still
-    /// held answer [`Error::Closed`] from then on.
+    /// held answer [`Error::Closed`] from then on. What meters took of a client's month and did not use is given back.
     ///
     /// # Cancel safety
-    /// Dropped, the manager stays closed to new work; call it again to wait.
+    /// Dropped, the manager stays closed to new work; call it again to wait. What was not given back by then counts as
+    /// used.
     pub async fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
         // At once: a transaction in flight on the one keeps none of the others open to new work.
@@ -186,6 +190,7 @@ impl ClientConnectionManager {
             self.inner.follower.end(),
         )
         .await;
+        self.inner.plans.close().await;
         if let Some(platform) = &self.inner.platform {
             platform.close().await;
         }
@@ -232,6 +237,7 @@ impl Inner {
             fresh: self.freshness.found(asked, made_of),
             record,
             database,
+            plans: Arc::clone(&self.plans),
             router: Weak::<Self>::clone(&self.this),
         })))
     }

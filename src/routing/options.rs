@@ -5,8 +5,10 @@ use sqlx::postgres::PgPoolOptions;
 
 use crate::database::ConnectionOptions;
 use crate::directory::Following;
+use crate::plan::Limit;
 use crate::schema::KnownLeaks;
 use crate::secret::Keyring;
+use crate::usage::PlanOptions;
 
 /// What a [`ClientConnectionManager`](super::ClientConnectionManager) needs, and its bounds.
 ///
@@ -26,6 +28,7 @@ pub struct ManagerOptions {
     pub(super) following: Following,
     pub(super) known_leaks: KnownLeaks,
     pub(super) security_definers: Vec<String>,
+    pub(super) plans: PlanOptions,
 }
 
 impl ManagerOptions {
@@ -47,6 +50,7 @@ impl ManagerOptions {
             following: Following::default(),
             known_leaks: KnownLeaks::Warn,
             security_definers: Vec::new(),
+            plans: PlanOptions::default(),
         }
     }
 
@@ -134,6 +138,43 @@ impl ManagerOptions {
     pub fn allow_security_definer<F: Into<String>>(mut self, functions: impl IntoIterator<Item = F>) -> Self {
         self.security_definers
             .extend(functions.into_iter().map(Into::into));
+        self
+    }
+
+    /// Declares that the rows of a table count towards a limit; those of several tables may count towards one. Every
+    /// insert of the builder into it is then held to the limit of its client, in the transaction of the write:
+    /// creators at once end at exactly as many as are allowed, in any number of processes, on both placements. For
+    /// other writes there is [`TenantTx::reserve`](crate::TenantTx::reserve). Defaults to none.
+    ///
+    /// It costs an insert by itself four round trips more, one in a transaction two, where its client is limited; else
+    /// nothing. Creators of one client wait for each other, until the transaction that they write in ends.
+    ///
+    /// ```no_run
+    /// # fn example(options: tenantry::ManagerOptions) {
+    /// use tenantry::Limit;
+    ///
+    /// let options = options.counts("documents", Limit::MAX_DOCUMENTS).counts("agents", Limit::MAX_AGENTS);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn counts(mut self, table: impl Into<String>, limit: Limit) -> Self {
+        self.plans.counted.add(table.into(), limit);
+        self
+    }
+
+    /// How many calls of a client's month a process takes at once, of each metered limit; fewer near the limit. So
+    /// many at most are lost by a crash, and count as used. Zero counts as one. Defaults to 100.
+    #[must_use]
+    pub fn meter_block(mut self, calls: u32) -> Self {
+        self.plans.meter_block = calls;
+        self
+    }
+
+    /// How many meters are kept, and how many rates: one for each client and limit that was asked for. Idle ones make
+    /// room; a meter gives back what it did not use. Defaults to 100,000.
+    #[must_use]
+    pub fn max_meters(mut self, meters: usize) -> Self {
+        self.plans.max_meters = meters;
         self
     }
 }

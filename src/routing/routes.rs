@@ -195,7 +195,7 @@ mod tests {
     use crate::client::{ClientId, ClientRecord, ClientSlug, ClientStatus, Placement};
     use crate::database::{Database, DedicatedPools};
     use crate::directory::Change;
-    use crate::plan::{Features, Guards, Limits, TierName};
+    use crate::plan::{Features, Grace, Guards, Limits, Settings, TierName};
     use crate::secret::{Keyring, SealedFor};
     use crate::tenant::Router;
 
@@ -242,7 +242,11 @@ mod tests {
                 status: ClientStatus::Active,
                 tier: TierName::from("champion"),
                 limits: Limits::default(),
+                grace: Grace::default(),
                 features: Features::default(),
+                settings: Settings::default(),
+                retention_days: None,
+                grace_days: 0,
                 placement: Placement::Dedicated,
                 epoch: 1,
                 connection: None,
@@ -250,6 +254,7 @@ mod tests {
             guards: Guards::default(),
             database: Database::Dedicated(pools.database(id, &sealed, PgConnectOptions::new())),
             fresh: routes.freshness.found(asked, subjects),
+            plans: Arc::default(),
             router: Weak::<Nowhere>::new(),
         })
     }

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Catalogue;
 use crate::telemetry;
+use crate::usage::Plans;
 
 /// The scoped handle on one client's data. Cheap to clone, `Send + Sync`.
 ///
@@ -36,6 +37,7 @@ pub(crate) struct Tenant {
     pub(crate) database: Database,
     /// Whether all this still holds.
     pub(crate) fresh: Fresh,
+    pub(crate) plans: Arc<Plans>,
     pub(crate) router: Weak<dyn Router>,
 }
 

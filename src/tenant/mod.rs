@@ -5,6 +5,7 @@ mod db;
 mod executor;
 mod freshness;
 mod guard;
+mod metered;
 mod run;
 mod standing;
 mod tx;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use tenantry::testing::Fixture;
-use tenantry::{ClientConnectionManager, ManagerOptions};
+use tenantry::{ClientConnectionManager, Limit, ManagerOptions};
 
 use crate::sql::connect;
 
@@ -33,6 +33,10 @@ fn trusting(fixture: &Fixture) -> ManagerOptions {
         .record_ttl(HOUR)
         .unknown_ttl(HOUR)
         .max_staleness(HOUR)
+}
+
+fn documents_limit() -> Limit {
+    "documents".parse().unwrap()
 }
 
 /// A manager that hears of changes.

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 9] = [
     &["error", "client", "plan", "secret", "telemetry"],
     &["schema"],
     &["directory"],
-    &["database"],
+    &["database", "usage"],
     &["tenant"],
     &["query"],
     &["routing"],

@@ -6,7 +6,9 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use sqlx::error::DatabaseError;
 use tenantry::testing::Fixture;
-use tenantry::{ClientConnectionManager, ClientRecord, ConnectionOptions, Error, Limits, TenantDb, TenantTx};
+use tenantry::{
+    ClientConnectionManager, ClientRecord, ConnectionOptions, Error, Limit, Limits, TenantDb, TenantTx,
+};
 
 use crate::sql::{connect, one, run, until};
 use crate::support::HOST;
@@ -82,9 +84,9 @@ async fn timeouts_are_those_of_the_plan_or_else_of_the_pool() -> Outcome {
         shop.manager.tenant(shop.bolt.id).await?,
     );
     let limits = Limits::default()
-        .with(Limits::STATEMENT_TIMEOUT_MS, Some(150))
-        .with(Limits::LOCK_TIMEOUT_MS, None)
-        .with("documents", Some(3));
+        .with(Limit::STATEMENT_TIMEOUT_MS, Some(150))
+        .with(Limit::LOCK_TIMEOUT_MS, None)
+        .with(Limit::MAX_DOCUMENTS, Some(3));
     assert_eq!(setting(&acme, "statement_timeout").await?, "20s");
     // The handle was there before.
     shop.limit(limits).await?;
@@ -115,7 +117,7 @@ async fn timeouts_are_those_of_the_plan_or_else_of_the_pool() -> Outcome {
     assert_eq!(setting(&acme, "statement_timeout").await?, "150ms");
 
     let again = shop.manager.tenant(shop.acme.id).await?;
-    assert_eq!(again.client().limits.get("documents"), Some(Some(3)));
+    assert_eq!(again.client().limits.get(&Limit::MAX_DOCUMENTS), Some(Some(3)));
     shop.limit(Limits::default()).await?;
     assert_eq!(setting(&again, "statement_timeout").await?, "20s");
     shop.close().await
@@ -124,7 +126,7 @@ async fn timeouts_are_those_of_the_plan_or_else_of_the_pool() -> Outcome {
 #[tokio::test]
 async fn the_timeouts_of_a_plan_cost_no_round_trip() -> Outcome {
     let shop = Shop::open(1).await?;
-    shop.limit(Limits::default().with(Limits::STATEMENT_TIMEOUT_MS, Some(5_000)))
+    shop.limit(Limits::default().with(Limit::STATEMENT_TIMEOUT_MS, Some(5_000)))
         .await?;
     let (acme, bolt) = (
         shop.manager.tenant(shop.acme.id).await?,
@@ -148,7 +150,7 @@ async fn the_timeouts_of_a_plan_cost_no_round_trip() -> Outcome {
 #[tokio::test]
 async fn a_client_has_no_more_connections_at_once_than_its_plan() -> Outcome {
     let shop = Shop::open(3).await?;
-    shop.limit(Limits::default().with(Limits::MAX_CONNECTIONS, Some(1)))
+    shop.limit(Limits::default().with(Limit::MAX_CONNECTIONS, Some(1)))
         .await?;
     let acme = shop.manager.tenant(shop.acme.id).await?;
     let held = acme.begin().await?;
@@ -162,7 +164,7 @@ async fn a_client_has_no_more_connections_at_once_than_its_plan() -> Outcome {
     held.rollback().await?;
     others.0.rollback().await?;
     others.1.rollback().await?;
-    shop.limit(Limits::default().with(Limits::MAX_CONNECTIONS, None))
+    shop.limit(Limits::default().with(Limit::MAX_CONNECTIONS, None))
         .await?;
     // The first finds that the plan has changed.
     let first = acme.begin().await?;
@@ -180,7 +182,7 @@ async fn a_client_has_no_more_connections_at_once_than_its_plan() -> Outcome {
 #[tokio::test]
 async fn a_transaction_that_is_idle_too_long_is_ended_and_the_pool_is_whole() -> Outcome {
     let shop = Shop::open(1).await?;
-    shop.limit(Limits::default().with(Limits::IDLE_IN_TRANSACTION_TIMEOUT_MS, Some(100)))
+    shop.limit(Limits::default().with(Limit::IDLE_IN_TRANSACTION_TIMEOUT_MS, Some(100)))
         .await?;
     let acme = shop.manager.tenant(shop.acme.id).await?;
     let mut tx = acme.begin().await?;
@@ -279,13 +281,12 @@ async fn limits_of_a_client_do_not_touch_how_it_is_hosted_and_are_none_below_zer
         "select limit_overrides::text from platform.clients where id = '{}'",
         shop.acme.id
     );
-    let limits = Limits::default()
-        .with("hosting", Some(1))
-        .with("documents", Some(3));
-    shop.limit(limits).await?;
+    assert_eq!(Limit::new("hosting"), None);
+    shop.limit(Limits::default().with(Limit::MAX_DOCUMENTS, Some(3)))
+        .await?;
     assert_eq!(
         one::<String>(&mut platform, &overrides).await,
-        r#"{"documents": 3}"#
+        r#"{"max_documents": 3}"#
     );
 
     // Hosted as its tier is not: that is said by a name whose value does not matter.
@@ -294,13 +295,16 @@ async fn limits_of_a_client_do_not_touch_how_it_is_hosted_and_are_none_below_zer
         shop.acme.id
     );
     run(&mut platform, &excepted).await;
-    shop.limit(Limits::default().with("documents", None)).await?;
+    shop.limit(Limits::default().with(Limit::MAX_DOCUMENTS, None))
+        .await?;
     assert_eq!(
         one::<String>(&mut platform, &overrides).await,
-        r#"{"hosting": null, "documents": null}"#
+        r#"{"hosting": null, "max_documents": null}"#
     );
 
-    let refused = shop.limit(Limits::default().with("documents", Some(-1))).await;
+    let refused = shop
+        .limit(Limits::default().with(Limit::MAX_DOCUMENTS, Some(-1)))
+        .await;
     assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
     let acme = shop.manager.tenant(shop.acme.id).await?;
     assert_eq!(

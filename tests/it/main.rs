@@ -15,6 +15,7 @@ mod limits;
 mod macros;
 mod model;
 mod pgbouncer;
+mod plans;
 mod platform;
 mod pooler;
 mod private_server;

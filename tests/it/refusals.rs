@@ -6,7 +6,7 @@
 )]
 
 use sqlx::AssertSqlSafe;
-use tenantry::{ConstraintKind, Error, ErrorKind, Limits, TenantDb};
+use tenantry::{ConstraintKind, Error, ErrorKind, Limit, Limits, TenantDb};
 
 use crate::homes::Homes;
 use crate::sql::{connect, run};
@@ -172,7 +172,7 @@ async fn a_statement_that_takes_too_long_is_refused_and_not_worth_another_try() 
     let homes = Homes::open().await?;
     for (db, home) in homes.one_of_each() {
         if home != "vast" {
-            let limits = Limits::default().with(Limits::STATEMENT_TIMEOUT_MS, Some(100));
+            let limits = Limits::default().with(Limit::STATEMENT_TIMEOUT_MS, Some(100));
             homes
                 .fixture
                 .platform()

@@ -6,7 +6,7 @@ use tenantry::{
     ClientKey, ClientRef, ClientSlug, ClientStatus, ClientUpdate, Error, Following, Limits, TenantDb,
 };
 
-use super::{LISTENERS, Outcome, hearing, operator, platform, trusting, until};
+use super::{LISTENERS, Outcome, documents_limit, hearing, operator, platform, trusting, until};
 use crate::sql::{connect, one, run};
 use crate::support::HOST;
 
@@ -23,7 +23,7 @@ async fn role(db: &TenantDb) -> tenantry::Result<String> {
 
 async fn documents(manager: &tenantry::ClientConnectionManager, id: tenantry::ClientId) -> Option<i64> {
     let db = manager.tenant(id).await.unwrap();
-    db.client().limits.get("documents").flatten()
+    db.client().limits.get(&documents_limit()).flatten()
 }
 
 #[tokio::test]
@@ -41,7 +41,7 @@ async fn a_change_of_a_client_its_tier_or_its_names_is_in_force_once_it_is_heard
         assert_eq!(documents(manager, id).await, None);
         // A limit of its own.
         platform_directory
-            .set_limits(id, &Limits::default().with("documents", Some(7)))
+            .set_limits(id, &Limits::default().with(documents_limit(), Some(7)))
             .await?;
         until("a limit", async || documents(manager, id).await == Some(7)).await;
         platform_directory.set_limits(id, &Limits::default()).await?;

@@ -11,7 +11,7 @@ use tenantry::{
     ManagerOptions, PlatformDirectory, PoolId, PoolRecord, Result,
 };
 
-use super::{Outcome, hearing, operator, platform, trusting, until};
+use super::{Outcome, documents_limit, hearing, operator, platform, trusting, until};
 use crate::sql::{connect, run};
 use crate::support::HOST;
 
@@ -94,14 +94,14 @@ async fn a_listener_that_died_without_a_word_is_noticed_and_replaced() -> Outcom
     proxy.pause();
     fixture
         .platform()
-        .set_limits(acme, &Limits::default().with("documents", Some(5)))
+        .set_limits(acme, &Limits::default().with(documents_limit(), Some(5)))
         .await?;
     until("that nothing is heard", async || !manager.is_hearing_changes()).await;
     proxy.reset_all();
     proxy.resume();
     manager.hears_changes().await;
     let limits = &manager.tenant(acme).await?.client().limits.clone();
-    assert_eq!(limits.get("documents"), Some(Some(5)));
+    assert_eq!(limits.get(&documents_limit()), Some(Some(5)));
     assert_eq!(held.query("agents").count().await?, 0);
     manager.close().await;
     directory.close().await;
@@ -197,11 +197,11 @@ async fn where_notifications_do_not_arrive_the_log_is_read_instead() -> Outcome 
     manager.tenant(acme).await?;
     fixture
         .platform()
-        .set_limits(acme, &Limits::default().with("documents", Some(5)))
+        .set_limits(acme, &Limits::default().with(documents_limit(), Some(5)))
         .await?;
     until("a change past the notifications", async || {
         let db = manager.tenant(acme).await.unwrap();
-        db.client().limits.get("documents") == Some(Some(5))
+        db.client().limits.get(&documents_limit()) == Some(Some(5))
     })
     .await;
     manager.close().await;

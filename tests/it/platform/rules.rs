@@ -165,7 +165,7 @@ const VALUES: &[Attack] = &[
     (
         "update platform.clients set settings = '[]' where slug = 'a'",
         "23514",
-        "clients_settings_object",
+        "clients_settings_valid",
     ),
     (
         "update platform.clients set name = ' ' where slug = 'a'",
