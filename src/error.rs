@@ -89,7 +89,17 @@ pub enum Error {
         /// Which one is missing.
         what: String,
     },
-    /// A sealed credential does not open.
+    /// The validator of the directory refused to store a credential.
+    #[error("the {what} of {owner} is refused: {reason}")]
+    CredentialRefused {
+        /// The client it was to belong to.
+        owner: String,
+        /// Which credential.
+        what: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// A sealed credential does not open, or one cannot be sealed.
     #[error("the {what} of {owner} cannot be opened")]
     WrongKey {
         /// The client or pool it belongs to.

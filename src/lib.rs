@@ -28,7 +28,10 @@ pub use self::client::{
     InvalidName, Placement, PoolId, UnknownStatus,
 };
 pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
-pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, UnknownBinding};
+pub use self::directory::{
+    Binding, CredentialRecord, Directory, PlatformDirectory, PoolRecord, ResealOptions, Resealed,
+    UnknownBinding, Unopened,
+};
 pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
 pub use self::provision::{NewClient, NewPool, Promoted, VectorIndex};
@@ -39,5 +42,8 @@ pub use self::query::{
 };
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
 pub use self::schema::vectors::Metric;
-pub use self::secret::{Keyring, Sealed, SealedFor, SecretError};
+pub use self::secret::{
+    CredentialKind, CredentialValidator, InvalidCredentialName, InvalidKeyring, KeyProvider, Keyring,
+    NoDummies, Provider, Sealed, SealedFor, SecretError,
+};
 pub use self::tenant::{Attempt, RunOptions, TenantDb, TenantTx};

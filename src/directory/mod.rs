@@ -2,8 +2,11 @@
 
 mod binding;
 mod connection_url;
+mod credentials;
 mod platform;
 mod pool_record;
+mod reseal;
+mod sealed_column;
 
 use std::fmt;
 
@@ -11,9 +14,11 @@ use async_trait::async_trait;
 
 pub use self::binding::{Binding, UnknownBinding};
 pub(crate) use self::connection_url::connect_options;
+pub use self::credentials::CredentialRecord;
 pub use self::platform::PlatformDirectory;
 pub(crate) use self::platform::{column, failed, of_client, of_pool};
 pub use self::pool_record::PoolRecord;
+pub use self::reseal::{ResealOptions, Resealed, Unopened};
 use crate::client::{ClientRecord, ClientRef, PoolId};
 use crate::error::Result;
 

@@ -1,6 +1,7 @@
 //! What an error amounts to for the caller.
 
 use super::{Error, is_connection_failure};
+use crate::secret::SecretError;
 
 /// What an [`Error`] amounts to for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,9 +30,14 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::UnknownClient { .. } | Self::NotServed { .. } => ErrorKind::Client,
-            Self::Moved { .. } | Self::Relocating { .. } | Self::Busy { .. } | Self::Unreachable { .. } => {
-                ErrorKind::Temporary
-            }
+            Self::Moved { .. }
+            | Self::Relocating { .. }
+            | Self::Busy { .. }
+            | Self::Unreachable { .. }
+            | Self::WrongKey {
+                source: SecretError::Unavailable { .. },
+                ..
+            } => ErrorKind::Temporary,
             Self::UnknownTable { .. }
             | Self::UnknownColumn { .. }
             | Self::UnknownFunction { .. }
@@ -40,6 +46,7 @@ impl Error {
             | Self::Encode { .. }
             | Self::TypeMismatch { .. }
             | Self::InvalidCursor { .. }
+            | Self::CredentialRefused { .. }
             | Self::Closed => ErrorKind::Usage,
             Self::CommitUnknown { .. } => ErrorKind::Ambiguous,
             Self::RowNotFound { .. }

@@ -73,15 +73,24 @@ impl PlatformDirectory {
         let key = new_scope_key(&mut admin, &owner).await?;
         let _ = admin.close().await;
 
+        let app = self
+            .seal(&pool.app_url, of_pool(id, column::POOL_APP), owner)
+            .await?;
+        let admin = self
+            .seal(&pool.admin_url, of_pool(id, column::POOL_ADMIN), owner)
+            .await?;
+        let scope_key = self
+            .seal(&key.to_text(), of_pool(id, column::POOL_SCOPE_KEY), owner)
+            .await?;
         let registered = sqlx::query(
             "insert into platform.pools (id, name, app_connection, admin_connection, scope_key, scope_key_id, capacity, binding)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
         .bind(id)
         .bind(&pool.name)
-        .bind(self.seal(&pool.app_url, of_pool(id, column::POOL_APP), owner)?)
-        .bind(self.seal(&pool.admin_url, of_pool(id, column::POOL_ADMIN), owner)?)
-        .bind(self.seal(&key.to_text(), of_pool(id, column::POOL_SCOPE_KEY), owner)?)
+        .bind(app)
+        .bind(admin)
+        .bind(scope_key)
         .bind(key.id)
         .bind(pool.capacity)
         .bind(pool.binding.as_str())
@@ -108,13 +117,15 @@ impl PlatformDirectory {
         let owner = || format!("pool {pool}");
         let mut admin = self.pool_admin(pool).await?;
         let key = new_scope_key(&mut admin, &owner).await?;
+        let for_ = of_pool(pool, column::POOL_SCOPE_KEY);
+        let sealed = self.seal(&key.to_text(), for_, owner).await?;
         let before: Option<i32> = sqlx::query_scalar(
             "with before as (select scope_key_id from platform.pools where id = $1 for update)
              update platform.pools p set scope_key = $2, scope_key_id = $3 from before
              where p.id = $1 returning before.scope_key_id",
         )
         .bind(pool)
-        .bind(self.seal(&key.to_text(), of_pool(pool, column::POOL_SCOPE_KEY), owner)?)
+        .bind(sealed)
         .bind(key.id)
         .fetch_optional(&self.db)
         .await
@@ -160,19 +171,12 @@ impl PlatformDirectory {
                 .await
                 .map_err(failed("reading a pool"))?
                 .flatten();
-        let what = || column::POOL_ADMIN.to_owned();
         let sealed = sealed.ok_or_else(|| Error::MissingCredential {
             owner: owner.clone(),
-            what: what(),
+            what: column::POOL_ADMIN.to_owned(),
         })?;
-        let url = self
-            .keyring
-            .open(&sealed, of_pool(pool, column::POOL_ADMIN))
-            .map_err(|source| Error::WrongKey {
-                owner: owner.clone(),
-                what: what(),
-                source,
-            })?;
+        let for_ = of_pool(pool, column::POOL_ADMIN);
+        let url = self.open(&sealed, for_, || owner.clone()).await?;
         connect_admin(&url, owner).await
     }
 }

@@ -20,7 +20,7 @@ use crate::directory::{
 use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Strictness;
-use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
+use crate::secret::{Keys, ScopeKey, Sealed, SealedFor};
 use crate::telemetry;
 use crate::tenant::{Router, Tenant, TenantDb};
 
@@ -50,7 +50,7 @@ struct Inner {
     directory: Arc<dyn Directory>,
     /// The crate's own directory, whose connections the manager closes.
     platform: Option<PlatformDirectory>,
-    keyring: Keyring,
+    keys: Keys,
     pool_options: PoolDatabaseOptions,
     routes: Routes,
     pools: Cache<PoolId, Arc<PoolDatabase>>,
@@ -64,7 +64,7 @@ impl ClientConnectionManager {
     /// # Errors
     /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.
     pub async fn connect(options: ManagerOptions) -> Result<Self> {
-        let platform = PlatformDirectory::connect(&options.platform_url, options.keyring.clone()).await?;
+        let platform = PlatformDirectory::connect_with(&options.platform_url, options.keys.clone()).await?;
         Ok(Self::new(Arc::new(platform.clone()), Some(platform), options))
     }
 
@@ -87,7 +87,7 @@ impl ClientConnectionManager {
             this: Weak::clone(this),
             directory,
             platform,
-            keyring: options.keyring,
+            keys: options.keys,
             pool_options: PoolDatabaseOptions {
                 security_definers: options.security_definers.into(),
                 connections: options.pool_connections,
@@ -178,7 +178,7 @@ impl Inner {
         }
         let database = match record.placement {
             Placement::Pool(pool) => Database::Pool(self.pool(pool).await?),
-            Placement::Dedicated => Database::Dedicated(self.dedicated(&record)?),
+            Placement::Dedicated => Database::Dedicated(self.dedicated(&record).await?),
         };
         Ok(Arc::new(Tenant {
             guards: Guards::from(&record.limits),
@@ -206,7 +206,9 @@ impl Inner {
     async fn open_pool(&self, id: PoolId) -> Result<Arc<PoolDatabase>> {
         let owner = || format!("pool {id}");
         let record = self.pool_record(id).await?;
-        let url = self.open(&record.connection, of_pool(id, column::POOL_APP), owner)?;
+        let url = self
+            .open(&record.connection, of_pool(id, column::POOL_APP), owner)
+            .await?;
         let connect = connect_options(&url, &owner())?;
         let keys = Arc::new(PoolKey {
             pool: id,
@@ -227,7 +229,8 @@ impl Inner {
     async fn scope_key(&self, id: PoolId) -> Result<ScopeKey> {
         let owner = || format!("pool {id}");
         let record = self.pool_record(id).await?;
-        let key = self.open(&record.scope_key, of_pool(id, column::POOL_SCOPE_KEY), owner)?;
+        let for_ = of_pool(id, column::POOL_SCOPE_KEY);
+        let key = self.open(&record.scope_key, for_, owner).await?;
         ScopeKey::from_text(record.scope_key_id, &key).map_err(|source| Error::WrongKey {
             owner: owner(),
             what: column::POOL_SCOPE_KEY.to_owned(),
@@ -235,7 +238,7 @@ impl Inner {
         })
     }
 
-    fn dedicated(&self, record: &ClientRecord) -> Result<Arc<DedicatedDatabase>> {
+    async fn dedicated(&self, record: &ClientRecord) -> Result<Arc<DedicatedDatabase>> {
         let id = record.id;
         let owner = || format!("client {id}");
         let missing = || Error::MissingCredential {
@@ -243,13 +246,21 @@ impl Inner {
             what: column::CLIENT_APP.to_owned(),
         };
         let sealed = record.connection.as_ref().ok_or_else(missing)?;
-        let url = self.open(sealed, of_client(id, column::CLIENT_APP), owner)?;
+        let url = self
+            .open(sealed, of_client(id, column::CLIENT_APP), owner)
+            .await?;
         let connect = connect_options(&url, &owner())?;
-        Ok(self.dedicated.database(id, sealed, connect))
+        Ok(self.dedicated.database(id, &url, connect))
     }
 
-    fn open(&self, sealed: &Sealed, for_: SealedFor<'_>, owner: impl Fn() -> String) -> Result<SecretString> {
-        self.keyring.open(sealed, for_).map_err(|source| Error::WrongKey {
+    async fn open(
+        &self,
+        sealed: &Sealed,
+        for_: SealedFor<'_>,
+        owner: impl Fn() -> String + Send,
+    ) -> Result<SecretString> {
+        let opened = self.keys.open(sealed, for_).await;
+        opened.map_err(|source| Error::WrongKey {
             owner: owner(),
             what: for_.column.to_owned(),
             source,

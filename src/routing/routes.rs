@@ -176,14 +176,12 @@ mod tests {
 
     use async_trait::async_trait;
     use futures_util::FutureExt;
-    use secrecy::{SecretBox, SecretString};
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
     use super::*;
     use crate::client::{ClientId, ClientStatus, Placement};
     use crate::database::{Database, DedicatedPools};
     use crate::plan::{Features, Guards, Limits, TierName};
-    use crate::secret::{Keyring, SealedFor};
     use crate::tenant::Router;
 
     const HOUR: Duration = Duration::from_hours(1);
@@ -201,16 +199,6 @@ mod tests {
     }
 
     fn tenant(id: ClientId) -> Arc<Tenant> {
-        let keyring = Keyring::new(1, SecretBox::new(Box::new([1; 32])));
-        let sealed = keyring
-            .seal(
-                &SecretString::from("secret"),
-                SealedFor {
-                    owner: id.as_uuid(),
-                    column: "connection",
-                },
-            )
-            .unwrap();
         let pools = Arc::new(DedicatedPools::new(1, HOUR, PgPoolOptions::new()));
         Arc::new(Tenant {
             record: ClientRecord {
@@ -228,7 +216,7 @@ mod tests {
                 connection: None,
             },
             guards: Guards::default(),
-            database: Database::Dedicated(pools.database(id, &sealed, PgConnectOptions::new())),
+            database: Database::Dedicated(pools.database(id, &"".into(), PgConnectOptions::new())),
             router: Weak::<Nowhere>::new(),
         })
     }

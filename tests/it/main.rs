@@ -24,6 +24,7 @@ mod run;
 mod safety;
 mod schema;
 mod scope;
+mod secrets;
 mod sql;
 mod support;
 mod telemetry;

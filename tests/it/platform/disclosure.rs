@@ -6,7 +6,10 @@ use std::fmt::Debug;
 use secrecy::SecretBox;
 use sqlx::PgConnection;
 use tenantry::testing::Fixture;
-use tenantry::{ClientId, ClientRef, Directory as _, Error, Keyring, ManagerOptions, NewClient, NewPool};
+use tenantry::{
+    ClientId, ClientRef, CredentialKind, Directory as _, Error, Keyring, ManagerOptions, NewClient, NewPool,
+    NoDummies, Provider,
+};
 use uuid::Uuid;
 
 use super::{Outcome, SETUP, directory, keyring, platform_connection};
@@ -129,9 +132,18 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
     let mut debug = |value: &dyn Debug| texts.push(format!("{value:?} {value:#?}"));
 
     platform
-        .set_credential(acme, "openai", "api_key", &secret.as_str().into())
+        .set_credential(
+            acme,
+            &Provider::OPENAI,
+            &CredentialKind::API_KEY,
+            &secret.as_str().into(),
+        )
         .await?;
-    debug(&platform.credential(acme, "openai", "api_key").await?);
+    debug(
+        &platform
+            .credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY)
+            .await?,
+    );
     let new_client =
         NewClient::new("Vast", "vast".parse()?, "champion").dedicated(nowhere.clone(), nowhere.clone());
     debug(&new_client);
@@ -170,12 +182,28 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
         platform.create_client(new_client).await.unwrap_err(),
         platform.register_pool(new_pool).await.unwrap_err(),
         platform
-            .set_credential(acme, "no provider", "api_key", &secret.as_str().into())
+            .set_credential(
+                ClientId::new(),
+                &Provider::OPENAI,
+                &CredentialKind::API_KEY,
+                &secret.as_str().into(),
+            )
+            .await
+            .unwrap_err(),
+        platform
+            .clone()
+            .validate_credentials(NoDummies::default().min_length(100))
+            .set_credential(
+                acme,
+                &Provider::OPENAI,
+                &CredentialKind::API_KEY,
+                &secret.as_str().into(),
+            )
             .await
             .unwrap_err(),
         directory(&fixture, planted_key)
             .await?
-            .credential(acme, "openai", "api_key")
+            .credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY)
             .await
             .unwrap_err(),
     ];
