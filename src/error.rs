@@ -35,6 +35,35 @@ pub enum Error {
         /// The name that was asked for.
         client: ClientRef,
     },
+    /// No source of a request names a client.
+    #[error("the request names no client")]
+    NoClientNamed,
+    /// A source of a request names no client that there could be. The text is not told: a wrong header can hold
+    /// anything.
+    #[error("the {place} of the request names no client: {reason}")]
+    MalformedName {
+        /// The source, such as `header x-tenant-id`.
+        place: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two sources of a request do not name the same client.
+    #[error("the {first} and the {second} of the request do not name the same client")]
+    ConflictingNames {
+        /// The source that comes first.
+        first: String,
+        /// The one that differs; the same, where the request has it more than once.
+        second: String,
+    },
+    /// The caller may not act for the client.
+    #[error("the caller is not entitled to client {client}")]
+    NotEntitled {
+        /// The client.
+        client: ClientId,
+        /// What kept the entitlement from being checked; `None` where it was, and refused.
+        #[source]
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
     /// The client exists and is not served now.
     #[error("client {client} is {status} and not served")]
     NotServed {

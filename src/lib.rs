@@ -4,8 +4,8 @@
 //!
 //! [`ClientConnectionManager`] routes a client ([`ClientRef`]) to its database and gives a [`TenantDb`]; that one asks
 //! ([`TenantQuery`], [`Rpc`]), begins transactions ([`TenantTx`]), or runs them until they are through
-//! ([`TenantDb::run`]). [`PlatformDirectory`] holds clients, pools and credentials, sealed by a [`Keyring`]. [`schema`]
-//! installs kernels and host migrations. [`Error`] says who, what and which step; [`Error::kind`] says what to do about
+//! ([`TenantDb::run`]). A [`TenantResolver`] finds the client of a request. [`PlatformDirectory`] holds clients, pools
+//! and credentials, sealed by the keys of a [`KeyProvider`]. [`schema`] installs kernels and host migrations. [`Error`] says who, what and which step; [`Error::kind`] says what to do about
 //! it.
 
 mod client;
@@ -15,6 +15,7 @@ mod error;
 mod plan;
 mod provision;
 mod query;
+mod resolver;
 mod routing;
 pub mod schema;
 mod secret;
@@ -39,6 +40,9 @@ pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,
     LockWait, Nearest, Order, Page, Pattern, Recall, RowLock, RowValues, Rpc, Scalar, Search, Select,
     TenantQuery, TextSearch, Update, Writes,
+};
+pub use self::resolver::{
+    Claims, Entitlement, NamedBy, ResolverOptions, Source, TenantRequest, TenantResolver,
 };
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
 pub use self::schema::vectors::Metric;

@@ -7,7 +7,7 @@ use crate::secret::SecretError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The client is unknown or not served: tell the caller so.
+    /// The client is unknown, not served, not the caller's or not named: tell the caller so.
     Client,
     /// For the moment: the same call may succeed if made again, from [`tenant`] on.
     ///
@@ -29,7 +29,12 @@ impl Error {
     /// What the error amounts to for the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownClient { .. } | Self::NotServed { .. } => ErrorKind::Client,
+            Self::UnknownClient { .. }
+            | Self::NotServed { .. }
+            | Self::NoClientNamed
+            | Self::MalformedName { .. }
+            | Self::ConflictingNames { .. }
+            | Self::NotEntitled { .. } => ErrorKind::Client,
             Self::Moved { .. }
             | Self::Relocating { .. }
             | Self::Busy { .. }

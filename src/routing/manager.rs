@@ -132,6 +132,19 @@ impl ClientConnectionManager {
         Ok(TenantDb { tenant })
     }
 
+    /// The handle on a client whose route is remembered by that name.
+    pub(crate) fn remembered(&self, client: &ClientRef) -> Option<TenantDb> {
+        let inner = &self.inner;
+        let tenant = inner.routes.get(client)?;
+        (!inner.closed.load(Ordering::Acquire)).then_some(TenantDb { tenant })
+    }
+
+    /// Who goes by that name now, whatever its status. No database of a client is opened.
+    pub(crate) async fn identify(&self, client: &ClientRef) -> Result<Option<ClientId>> {
+        let record = self.inner.directory.client(client).await?;
+        Ok(record.map(|record| record.id))
+    }
+
     /// How many dedicated databases have an open pool now.
     pub fn open_dedicated_pools(&self) -> usize {
         self.inner.dedicated.open_count()

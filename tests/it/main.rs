@@ -19,6 +19,7 @@ mod private_server;
 mod query;
 mod refusals;
 mod residue;
+mod resolver;
 mod routing;
 mod run;
 mod safety;
