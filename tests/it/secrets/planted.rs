@@ -58,7 +58,6 @@ fn no_planted_secret_is_in_any_output() {
     // It was told, all of it.
     for heard in [
         "DEBUG span tenantry.resolve",
-        "TRACE event",
         "DEBUG event sqlx::query",
         "tenantry::statement",
         "panicked at",
