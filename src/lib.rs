@@ -42,7 +42,7 @@ pub use self::query::{
     TenantQuery, TextSearch, Update, Writes,
 };
 pub use self::resolver::{
-    Claims, Entitlement, NamedBy, ResolverOptions, Source, TenantRequest, TenantResolver,
+    Claims, Entitlement, HeaderLookup, NamedBy, ResolverOptions, Source, TenantRequest, TenantResolver,
 };
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
 pub use self::schema::vectors::Metric;

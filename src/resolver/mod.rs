@@ -12,6 +12,6 @@ mod tenant_resolver;
 pub use self::entitlement::Entitlement;
 pub use self::named_by::NamedBy;
 pub use self::options::ResolverOptions;
-pub use self::request::{Claims, TenantRequest};
+pub use self::request::{Claims, HeaderLookup, TenantRequest};
 pub use self::source::Source;
 pub use self::tenant_resolver::TenantResolver;

@@ -4,7 +4,7 @@ use std::fmt;
 pub type Claims = serde_json::Map<String, serde_json::Value>;
 
 /// Shows every value of the header of that name, which is in lower case, in the order that they came in.
-type Headers<'a> = dyn Fn(&str, &mut dyn FnMut(&[u8])) + Sync + 'a;
+pub type HeaderLookup<'a> = dyn Fn(&str, &mut dyn FnMut(&[u8])) + Send + Sync + 'a;
 
 /// What a request says of its client, borrowed from whatever carried it. What is not given is not there.
 ///
@@ -24,7 +24,7 @@ pub struct TenantRequest<'a> {
     pub(super) host: Option<&'a str>,
     pub(super) path: Option<&'a str>,
     pub(super) query: Option<&'a str>,
-    pub(super) headers: Option<&'a Headers<'a>>,
+    pub(super) headers: Option<&'a HeaderLookup<'a>>,
     pub(super) claims: Option<&'a Claims>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> TenantRequest<'a> {
     /// The headers: a function that is given a name in lower case, and shows each value that a header of the name
     /// has.
     #[must_use]
-    pub fn headers(mut self, headers: &'a (dyn Fn(&str, &mut dyn FnMut(&[u8])) + Sync)) -> Self {
+    pub fn headers(mut self, headers: &'a HeaderLookup<'a>) -> Self {
         self.headers = Some(headers);
         self
     }

@@ -7,7 +7,7 @@ use tenantry::schema::{apply_to_dedicated, apply_to_pool};
 use tenantry::{
     ClientConnectionManager, ClientId, ClientRef, ClientStatus, CredentialKind, Directory, Keyring,
     ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId, Provider, ResealOptions, RunOptions,
-    TenantDb, TenantTx,
+    TenantDb, TenantRequest, TenantResolver, TenantTx,
 };
 
 fn is_send<T: Send>(future: T) -> T {
@@ -150,6 +150,16 @@ async fn of_a_directory(
     is_send(Directory::client(&platform, &id.into())).await?;
     is_send(Directory::pool(&platform, pool)).await?;
     is_send(platform.close()).await;
+    Ok(())
+}
+
+#[expect(dead_code, reason = "compiled alone")]
+async fn of_a_request(
+    resolver: TenantResolver,
+    manager: ClientConnectionManager,
+    request: TenantRequest<'_>,
+) -> tenantry::Result<()> {
+    drop(is_send(resolver.tenant(&manager, &request)).await?);
     Ok(())
 }
 

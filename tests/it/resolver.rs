@@ -10,7 +10,7 @@ mod entitlement;
 mod hosts;
 mod sources;
 
-use tenantry::{Claims, ClientRef, Error, ResolverOptions, TenantRequest, TenantResolver};
+use tenantry::{Claims, ClientRef, Error, HeaderLookup, ResolverOptions, TenantRequest, TenantResolver};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -57,11 +57,11 @@ impl Asked {
         self
     }
 
-    fn claims(claims: serde_json::Value) -> Self {
+    fn claims(claims: &serde_json::Value) -> Self {
         Self::default().and_claims(claims)
     }
 
-    fn and_claims(mut self, claims: serde_json::Value) -> Self {
+    fn and_claims(mut self, claims: &serde_json::Value) -> Self {
         self.claims = Some(claims.as_object().unwrap().clone());
         self
     }
@@ -72,15 +72,15 @@ impl Asked {
         ask(&self.request(&headers))
     }
 
-    fn lookup(&self) -> impl Fn(&str, &mut dyn FnMut(&[u8])) + Sync {
-        |name, see| {
+    fn lookup(&self) -> Box<HeaderLookup<'_>> {
+        Box::new(|name, see| {
             for (_, value) in self.headers.iter().filter(|(header, _)| header == name) {
                 see(value);
             }
-        }
+        })
     }
 
-    fn request<'a>(&'a self, headers: &'a (dyn Fn(&str, &mut dyn FnMut(&[u8])) + Sync)) -> TenantRequest<'a> {
+    fn request<'a>(&'a self, headers: &'a HeaderLookup<'a>) -> TenantRequest<'a> {
         let mut request = TenantRequest::default().headers(headers);
         if let Some(host) = &self.host {
             request = request.host(host);

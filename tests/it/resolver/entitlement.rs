@@ -49,7 +49,7 @@ async fn a_caller_gets_the_clients_that_it_is_entitled_to() -> Outcome {
     let ask = async |client: &str, claims: Option<serde_json::Value>| {
         let asked = Asked::header("x-tenant-id", client);
         let asked = match claims {
-            Some(claims) => asked.and_claims(claims),
+            Some(claims) => asked.and_claims(&claims),
             None => asked,
         };
         let headers = asked.lookup();

@@ -185,11 +185,7 @@ fn a_claim_is_a_text_or_it_is_not_there() -> Outcome {
         ),
         (&nested, json!({"app_metadata": {"tenant": true}}), no_text()),
     ] {
-        assert_eq!(
-            read(resolver, &Asked::claims(claims.clone())),
-            expected,
-            "{claims}"
-        );
+        assert_eq!(read(resolver, &Asked::claims(&claims)), expected, "{claims}");
     }
     assert_eq!(read(&flat, &Asked::default()), Read::Nobody);
     Ok(())
@@ -232,7 +228,7 @@ fn the_sources_are_read_in_the_order_of_the_options() -> Outcome {
         ..Asked::host("acme.service.example")
     }
     .and_header("x-tenant-id", "krn:acme")
-    .and_claims(json!({"tenant_id": ID}));
+    .and_claims(&json!({"tenant_id": ID}));
     let base = options().base_domain("service.example");
     let resolver = base
         .claim(["tenant_id"], NamedBy::Id)

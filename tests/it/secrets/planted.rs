@@ -20,9 +20,9 @@ use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use secrecy::ExposeSecret as _;
 use tenantry::testing::{Fixture, PgServer};
 use tenantry::{
-    ClientConnectionManager, CredentialKind, Error, KeyProvider as _, Keyring, ManagerOptions, NamedBy,
-    NewClient, NewPool, NoDummies, Provider, ResealOptions, ResolverOptions, Sealed, SealedFor,
-    TenantRequest,
+    ClientConnectionManager, ClientId, ClientSlug, CredentialKind, Error, KeyProvider as _, Keyring,
+    ManagerOptions, NamedBy, NewClient, NewPool, NoDummies, PlatformDirectory, Provider, ResealOptions,
+    ResolverOptions, Sealed, SealedFor, TenantRequest,
 };
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -222,6 +222,204 @@ async fn scope_key(fixture: &Fixture, keyring: &Keyring) -> [Vec<u8>; 3] {
     [padded(0x36), padded(0x5c), key]
 }
 
+/// What there is to be told.
+struct Stage {
+    fixture: Fixture,
+    platform: PlatformDirectory,
+    keyring: Keyring,
+    acme: ClientId,
+    vast: ClientId,
+    /// A credential of a client, the password of a database that nobody can reach, and a value of a row.
+    api_key: String,
+    lost: String,
+    value: String,
+}
+
+const SECOND: [u8; 32] = *b"second planted key of 32 bytes!!";
+
+impl Stage {
+    async fn set() -> Result<Self, Box<dyn StdError>> {
+        let fixture = Fixture::on(PgServer::private().await?, &HOST, 1_000, None).await?;
+        let vast = fixture.dedicated_client("vast").await?.id;
+        let acme = fixture.shared_client("acme").await?.id;
+        // Not that of a pool: its kernel is given the key in a parameter, and tickets, which end with the connection.
+        let mut superuser = connect(fixture.server().connect_options("postgres")).await;
+        for database in ["platform", "vast"] {
+            for setting in ["log_statement = 'all'", "log_min_messages = 'debug1'"] {
+                let database = fixture.database(database);
+                run(
+                    &mut superuser,
+                    &format!("alter database {database} set {setting}"),
+                )
+                .await;
+            }
+        }
+        let first = hex::encode(fixture.keyring().key(1).await?.expose_secret());
+        let keyring = Keyring::from_text(&format!("1:{first},2:{}", hex::encode(SECOND)).into())?;
+        Ok(Self {
+            platform: directory(&fixture, keyring.clone()).await,
+            fixture,
+            keyring,
+            acme,
+            vast,
+            api_key: planted("sk-"),
+            lost: planted("lost"),
+            value: planted("row"),
+        })
+    }
+
+    async fn secrets(&self) -> Result<Vec<Vec<u8>>, Box<dyn StdError>> {
+        let [inner, outer, scope] = scope_key(&self.fixture, &self.keyring).await;
+        Ok(vec![
+            self.api_key.clone().into_bytes(),
+            self.lost.clone().into_bytes(),
+            self.value.clone().into_bytes(),
+            password(&self.fixture.admin_url("x")).into_bytes(),
+            password(&self.fixture.app_url("x")).into_bytes(),
+            self.fixture.keyring().key(1).await?.expose_secret().to_vec(),
+            SECOND.to_vec(),
+            scope,
+            inner,
+            outer,
+            // What a ticket begins with, behind its key's id.
+            self.acme.as_uuid().simple().to_string().into_bytes(),
+            b"plantedsecret".to_vec(),
+        ])
+    }
+
+    /// Credentials, with the statements about them in the server's log.
+    async fn tell_of_credentials(&self) -> Outcome {
+        let (openai, kind, secret) = (
+            Provider::OPENAI,
+            CredentialKind::API_KEY,
+            self.api_key.as_str().into(),
+        );
+        let Self { platform, acme, .. } = self;
+        for _ in 0..2 {
+            platform.set_credential(*acme, &openai, &kind, &secret).await?;
+        }
+        show(&platform.credential(*acme, &openai, &kind).await?);
+        show(&platform.credentials(*acme).await?);
+        show(&platform.reseal(ResealOptions::default()).await?);
+        show(&platform.sealed_by_key().await?);
+        show(platform);
+        show(&self.keyring);
+        show_error(&Keyring::from_text(&format!("1:{}", self.api_key).into()).unwrap_err());
+        show_error(&self.api_key.to_uppercase().parse::<Provider>().unwrap_err());
+        let strict = platform
+            .clone()
+            .validate_credentials(NoDummies::default().min_length(1_000));
+        show(&strict);
+        let other_key = directory(&self.fixture, Keyring::new(2, super::second())).await;
+        for refused in [
+            strict.set_credential(*acme, &openai, &kind, &secret).await,
+            platform
+                .set_credential(ClientId::new(), &openai, &kind, &secret)
+                .await,
+            other_key.credential(*acme, &openai, &kind).await.map(drop),
+        ] {
+            show_error(&refused.unwrap_err());
+        }
+        Ok(())
+    }
+
+    /// Databases that nobody can reach, by URLs that are right and wrong.
+    async fn tell_of_what_is_lost(&self) -> Outcome {
+        let Self { platform, lost, .. } = self;
+        for (slug, url) in [
+            (
+                "nowhere",
+                format!("postgres://app:{lost}@localhost/nowhere?host=/nowhere"),
+            ),
+            ("unreadable", format!("postgres://app:{lost}@db:port/x")),
+        ] {
+            let client =
+                NewClient::new(slug, slug.parse()?, "champion").dedicated(url.as_str(), url.as_str());
+            show(&client);
+            show(&platform.create_client(client.clone()).await?);
+            show_error(&platform.create_client(client).await.unwrap_err());
+            let pool = NewPool::new(slug, self.fixture.app_url("x"), url.as_str());
+            show(&pool);
+            show_error(&platform.register_pool(pool).await.unwrap_err());
+            let options = ManagerOptions::new(url.as_str(), self.keyring.clone());
+            show(&options);
+            show_error(&ClientConnectionManager::connect(options).await.unwrap_err());
+        }
+        Ok(())
+    }
+
+    async fn tell_of_statements(&self, manager: &ClientConnectionManager) -> Outcome {
+        for slug in ["nowhere", "unreadable"] {
+            let slug: ClientSlug = slug.parse()?;
+            match manager.tenant(slug).await {
+                Ok(db) => show_error(&db.query("agents").count().await.unwrap_err()),
+                Err(error) => show_error(&error),
+            }
+        }
+        for client in [self.acme, self.vast] {
+            let db = manager.tenant(client).await?;
+            db.query("agents").eq("slug", "guide").count().await?;
+            let mut tx = db.begin().await?;
+            tx.query("agents").count().await?;
+            show(&tx);
+            let failed = sqlx::query("select 'FOR THE LOG' from nowhere where 'x' = $1")
+                .bind("x")
+                .execute(&mut tx)
+                .await
+                .unwrap_err();
+            show_error(&Error::from_sqlx(client, failed));
+            tx.rollback().await?;
+            show_error(&db.query("agent").count().await.unwrap_err());
+            show(&db);
+        }
+        let db = manager.tenant(self.acme).await?;
+        db.insert("agents")
+            .set("slug", "guide")
+            .set("name", &*self.value)
+            .execute()
+            .await?;
+        db.query("agents").eq("name", &*self.value).count().await?;
+        Ok(())
+    }
+
+    /// A request that has its secrets in the wrong places.
+    async fn tell_of_a_request(&self, manager: &ClientConnectionManager) -> Outcome {
+        let lookup = |_: &str, see: &mut dyn FnMut(&[u8])| see(self.api_key.as_bytes());
+        let request = TenantRequest::default()
+            .host(&self.api_key)
+            .headers(&lookup)
+            .query(&self.api_key);
+        show(&request);
+        let resolver = ResolverOptions::default()
+            .header("authorization", NamedBy::Id)
+            .build()?;
+        show(&resolver);
+        show_error(&resolver.tenant(manager, &request).await.unwrap_err());
+        Ok(())
+    }
+
+    /// What the server has of it: rows, statements in progress, and its log.
+    async fn tell_of_the_server(&self) -> Outcome {
+        let server = self.fixture.server();
+        let mut conn = connect(server.connect_options(&self.fixture.database("platform"))).await;
+        for table in [
+            "platform.audit_log",
+            "platform.clients",
+            "platform.pools",
+            "platform.client_credentials",
+            "pg_stat_activity",
+        ] {
+            let all: Vec<(String,)> = rows(&mut conn, &format!("select t::text from {table} t")).await;
+            for (row,) in all {
+                tell(&row);
+            }
+        }
+        let log = server.directory().ok_or("the server has no log")?.join("log");
+        tell(&String::from_utf8_lossy(&std::fs::read(log)?));
+        Ok(())
+    }
+}
+
 #[tokio::test]
 #[ignore = "tells everything to no_planted_secret_is_in_any_output"]
 async fn everything_is_told() -> Outcome {
@@ -229,172 +427,20 @@ async fn everything_is_told() -> Outcome {
         return Ok(());
     };
     tracing::subscriber::set_global_default(Listener::default())?;
-    let fixture = Fixture::on(PgServer::private().await?, &HOST, 1_000, None).await?;
-    let mut superuser = connect(fixture.server().connect_options("postgres")).await;
-    // What is asked for once, the key of a pool and the passwords of roles, is stored before the server tells all.
-    let second = *b"second planted key of 32 bytes!!";
-    let keyring = Keyring::from_text(
-        &format!(
-            "1:{},2:{}",
-            hex::encode(fixture.keyring().key(1).await?.expose_secret()),
-            hex::encode(second)
-        )
-        .into(),
-    )?;
-    let vast = fixture.dedicated_client("vast").await?;
-    for database in ["platform", "vast"] {
-        let database = fixture.database(database);
-        run(
-            &mut superuser,
-            &format!("alter database {database} set log_statement = 'all'; alter database {database} set log_min_messages = 'debug1'"),
-        )
-        .await;
-    }
-    let acme = fixture.shared_client("acme").await?;
-    let (api_key, lost, value) = (planted("sk-"), planted("lost"), planted("row"));
-    let [inner, outer, scope] = scope_key(&fixture, &keyring).await;
-    let platform_url = fixture.admin_url(&fixture.database("platform"));
-    let secrets = [
-        api_key.clone().into_bytes(),
-        lost.clone().into_bytes(),
-        value.clone().into_bytes(),
-        password(&platform_url).into_bytes(),
-        password(&fixture.app_url("x")).into_bytes(),
-        fixture.keyring().key(1).await?.expose_secret().to_vec(),
-        second.to_vec(),
-        scope,
-        inner,
-        outer,
-        // What a ticket begins with, behind its key's id.
-        acme.id.as_uuid().simple().to_string().into_bytes(),
-        b"plantedsecret".to_vec(),
-    ];
-    let secrets: Vec<String> = secrets.iter().map(hex::encode).collect();
+    let stage = Stage::set().await?;
+    let secrets: Vec<String> = stage.secrets().await?.iter().map(hex::encode).collect();
     std::fs::write(left_in, secrets.join("\n"))?;
-
-    // Credentials, with the statements about them in the server's log.
-    let (openai, kind) = (Provider::OPENAI, CredentialKind::API_KEY);
-    let platform = directory(&fixture, keyring.clone()).await;
-    let secret = api_key.as_str().into();
-    for _ in 0..2 {
-        platform.set_credential(acme.id, &openai, &kind, &secret).await?;
-    }
-    show(&platform.credential(acme.id, &openai, &kind).await?);
-    show(&platform.credentials(acme.id).await?);
-    show(&platform.reseal(ResealOptions::default()).await?);
-    show(&platform.sealed_by_key().await?);
-    show(&platform);
-    show(&keyring);
-    show_error(&Keyring::from_text(&format!("1:{api_key}").into()).unwrap_err());
-    show_error(&api_key.to_uppercase().parse::<Provider>().unwrap_err());
-    let strict = platform
-        .clone()
-        .validate_credentials(NoDummies::default().min_length(1_000));
-    show(&strict);
-    for error in [
-        strict.set_credential(acme.id, &openai, &kind, &secret).await,
-        fixture
-            .platform()
-            .set_credential(tenantry::ClientId::new(), &openai, &kind, &secret)
-            .await,
-        directory(&fixture, Keyring::new(2, super::second()))
-            .await
-            .credential(acme.id, &openai, &kind)
-            .await
-            .map(drop),
-    ] {
-        show_error(&error.unwrap_err());
-    }
-
-    // Databases that nobody can reach, by URLs that are right and wrong.
-    let nowhere = format!("postgres://app:{lost}@localhost/nowhere?host=/nowhere");
-    let unreadable = format!("postgres://app:{lost}@db:port/x");
-    for (slug, url) in [("nowhere", &nowhere), ("unreadable", &unreadable)] {
-        let client = NewClient::new(slug, slug.parse()?, "champion").dedicated(url.as_str(), url.as_str());
-        show(&client);
-        show(&platform.create_client(client.clone()).await?);
-        show_error(&platform.create_client(client).await.unwrap_err());
-        let pool = NewPool::new(slug, fixture.app_url("x"), url.as_str());
-        show(&pool);
-        show_error(&platform.register_pool(pool).await.unwrap_err());
-        let options = ManagerOptions::new(url.as_str(), keyring.clone());
-        show(&options);
-        show_error(&ClientConnectionManager::connect(options).await.unwrap_err());
-    }
-
-    // Clients' statements.
-    let manager =
-        ClientConnectionManager::connect(ManagerOptions::new(platform_url, keyring.clone())).await?;
-    for slug in ["nowhere", "unreadable"] {
-        let slug: tenantry::ClientSlug = slug.parse()?;
-        match manager.tenant(slug).await {
-            Ok(db) => show_error(&db.query("agents").count().await.unwrap_err()),
-            Err(error) => show_error(&error),
-        }
-    }
-    for client in [acme.id, vast.id] {
-        let db = manager.tenant(client).await?;
-        db.query("agents").eq("slug", "guide").count().await?;
-        let mut tx = db.begin().await?;
-        tx.query("agents").count().await?;
-        show(&tx);
-        let failed = sqlx::query("select 'FOR THE LOG' from nowhere where 'x' = $1")
-            .bind("x")
-            .execute(&mut tx)
-            .await
-            .unwrap_err();
-        show_error(&Error::from_sqlx(client, failed));
-        tx.rollback().await?;
-        show_error(&db.query("agent").count().await.unwrap_err());
-        show(&db);
-    }
-    let db = manager.tenant(acme.id).await?;
-    db.insert("agents")
-        .set("slug", "guide")
-        .set("name", &*value)
-        .execute()
-        .await?;
-    db.query("agents").eq("name", &*value).count().await?;
-
-    // A request that has its secrets in the wrong places.
-    let headers = [api_key.as_bytes()];
-    let lookup = |_: &str, see: &mut dyn FnMut(&[u8])| headers.iter().for_each(|value| see(value));
-    let request = TenantRequest::default()
-        .host(&api_key)
-        .headers(&lookup)
-        .query(&api_key);
-    show(&request);
-    let resolver = ResolverOptions::default()
-        .header("authorization", NamedBy::Id)
-        .build()?;
-    show(&resolver);
-    show_error(&resolver.tenant(&manager, &request).await.unwrap_err());
-
+    stage.tell_of_credentials().await?;
+    stage.tell_of_what_is_lost().await?;
+    let url = stage.fixture.admin_url(&stage.fixture.database("platform"));
+    let manager = ClientConnectionManager::connect(ManagerOptions::new(url, stage.keyring.clone())).await?;
+    stage.tell_of_statements(&manager).await?;
+    stage.tell_of_a_request(&manager).await?;
     // The end of a thread that has hold of everything.
-    let held = (
-        manager.clone(),
-        db.clone(),
-        platform.clone(),
-        keyring.clone(),
-        secret,
-    );
+    let db = manager.tenant(stage.acme).await?;
+    let held = (manager.clone(), db, stage.platform.clone(), stage.keyring.clone());
     let _ = std::thread::spawn(move || panic!("{held:?} {held:#?}")).join();
-
-    let mut conn = connect(fixture.server().connect_options(&fixture.database("platform"))).await;
-    for table in [
-        "platform.audit_log",
-        "platform.clients",
-        "platform.pools",
-        "platform.client_credentials",
-        "pg_stat_activity",
-    ] {
-        let sql = format!("select t::text from {table} t");
-        let all: Vec<(String,)> = rows(&mut conn, &sql).await;
-        all.iter().for_each(|(row,)| tell(row));
-    }
-    show(&manager);
+    stage.tell_of_the_server().await?;
     manager.close().await;
-    let log = fixture.server().directory().unwrap().join("log");
-    tell(&String::from_utf8_lossy(&std::fs::read(log)?));
     Ok(())
 }
