@@ -10,6 +10,7 @@ mod entitlement;
 mod hosts;
 mod sources;
 
+use proptest::prelude::ProptestConfig;
 use tenantry::{Claims, ClientRef, Error, HeaderLookup, ResolverOptions, TenantRequest, TenantResolver};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -135,4 +136,13 @@ fn external(text: &str) -> Read {
 
 fn options() -> ResolverOptions {
     ResolverOptions::default()
+}
+
+/// What fails is told, and leaves no file behind.
+fn config() -> ProptestConfig {
+    ProptestConfig {
+        cases: 1_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }

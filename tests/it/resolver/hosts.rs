@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tenantry::{ClientRef, Error, NamedBy};
 
-use super::{Asked, Outcome, Read, domain, options, read, slug};
+use super::{Asked, Outcome, Read, config, domain, options, read, slug};
 
 const NO_HOST: Read = Read::Malformed("it is not a host name");
 const NESTED: Read = Read::Malformed("it has more than one label before the base domain");
@@ -206,6 +206,8 @@ fn oracle(host: &str) -> Option<String> {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn no_host_names_another_client_than_the_one_before_the_base_domain(
         host in "([a-zA-Z0-9._%:@ äß\\[\\]-]|\\PC){0,12}(\\.service\\.example|\\.SERVICE\\.example|service\\.example)?(\\.|:|:8[0-9]{0,5}|\\.evil\\.test)?"

@@ -5,7 +5,7 @@ use serde_json::json;
 use tenantry::{ClientRef, NamedBy, Source};
 use uuid::Uuid;
 
-use super::{Asked, Outcome, Read, external, options, read, slug};
+use super::{Asked, Outcome, Read, config, external, options, read, slug};
 
 const ID: &str = "0191f8c2-7d4e-7c3a-9b1f-4f6f3a2d1c0b";
 
@@ -254,10 +254,12 @@ fn the_sources_are_read_in_the_order_of_the_options() -> Outcome {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     /// What a router makes of a path that decodes it, takes its dots out and joins its slashes.
     #[test]
     fn no_path_is_another_clients_once_it_is_made_plain(
-        path in "(/(t|T|%74|acme|bolt|a%63me|\\.|\\.\\.|%2e|%2E\\.|%252e%2e|\\\\|%2f|%5c|;|x)?){1,6}"
+        path in "(/t/(acme|bolt))?(/(t|T|%74|acme|bolt|a%63me|\\.|\\.\\.|%2e|%2E\\.|%252e%2e|\\\\|%2f|%5c|;|x)?){1,4}"
     ) {
         let resolver = options().path("/t", NamedBy::Slug).build().unwrap();
         let mut plain: Vec<String> = Vec::new();

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join;
 use secrecy::ExposeSecret as _;
 use sqlx::PgConnection;
 use tenantry::testing::Fixture;
@@ -13,7 +14,7 @@ use tenantry::{
 };
 
 use super::{Outcome, directory, rotated, second};
-use crate::sql::{connect, one, rows, run, until};
+use crate::sql::{PATIENCE, connect, one, rows, run, until};
 use crate::support::HOST;
 
 async fn platform_connection(fixture: &Fixture) -> PgConnection {
@@ -192,7 +193,9 @@ async fn several_share_the_work_and_a_row_in_use_is_left_for_later() -> Outcome 
         directory(&fixture, rotated(&fixture)).await,
         directory(&fixture, rotated(&fixture)).await,
     );
-    let (first, second) = tokio::join!(first.reseal(one_at_a_time), second.reseal(one_at_a_time));
+    // Whoever waits for the row waits for ever.
+    let both = join(first.reseal(one_at_a_time), second.reseal(one_at_a_time));
+    let (first, second) = tokio::time::timeout(PATIENCE, both).await?;
     let (first, second) = (first?, second?);
     assert_eq!(first.resealed + second.resealed, 42, "{first:?} {second:?}");
     assert_eq!(first.left.min(second.left), 1);
