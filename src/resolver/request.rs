@@ -12,11 +12,12 @@ pub type HeaderLookup<'a> = dyn Fn(&str, &mut dyn FnMut(&[u8])) + Send + Sync + 
 /// use tenantry::TenantRequest;
 ///
 /// let headers = [("x-tenant-id", "acme")];
-/// let request = TenantRequest::default().host("service.example").path("/agents").headers(&|name, see| {
+/// let lookup = |name: &str, see: &mut dyn FnMut(&[u8])| {
 ///     for (_, value) in headers.iter().filter(|(header, _)| *header == name) {
 ///         see(value.as_bytes());
 ///     }
-/// });
+/// };
+/// let request = TenantRequest::default().host("service.example").path("/agents").headers(&lookup);
 /// # drop(request);
 /// ```
 #[derive(Clone, Copy, Default)]
