@@ -1,5 +1,5 @@
 //! What asking the manager for a client costs that it remembers: by id and by slug, on one thread and on two at
-//! once, beside a bare cache of the same kind.
+//! once, beside a bare cache of the same kind; and what finding out of a request who it is costs on top.
 //!
 //! Run it with `cargo bench --bench routing`; with `-- --test` each runs once, to see that it works. Two threads
 //! ask for different clients: `2 threads` that take about as long as `1 thread` share no lock.
@@ -12,7 +12,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use support::{Network, Stage, cached, runtime};
-use tenantry::ClientRef;
+use tenantry::{Claims, ClientRef, NamedBy, ResolverOptions, TenantRequest};
 
 fn cached_tenant(criterion: &mut Criterion) {
     let runtime = runtime();
@@ -54,6 +54,34 @@ fn cached_tenant(criterion: &mut Criterion) {
         b.to_async(&runtime).iter(async || {
             let slug: tenantry::ClientSlug = black_box("acme").parse().unwrap();
             manager.tenant(slug).await.unwrap()
+        });
+    });
+    group.bench_function("by a host name of text, resolved", |b| {
+        let options = ResolverOptions::default().base_domain("service.example").host();
+        let resolver = options.build().unwrap();
+        b.to_async(&runtime).iter(async || {
+            let request = TenantRequest::default().host(black_box("acme.service.example"));
+            resolver.tenant(manager, &request).await.unwrap()
+        });
+    });
+    group.bench_function("by a header of text, resolved", |b| {
+        let options = ResolverOptions::default().header("x-tenant-id", NamedBy::Slug);
+        let resolver = options.build().unwrap();
+        b.to_async(&runtime).iter(async || {
+            let headers = |_: &str, see: &mut dyn FnMut(&[u8])| see(black_box(b"acme"));
+            let request = TenantRequest::default().headers(&headers);
+            resolver.tenant(manager, &request).await.unwrap()
+        });
+    });
+    group.bench_function("by a header and a claim that agree", |b| {
+        let options = ResolverOptions::default().header("x-tenant-id", NamedBy::Slug);
+        let resolver = options.claim(["tenant"], NamedBy::Id).build().unwrap();
+        let mut claims = Claims::new();
+        claims.insert("tenant".to_owned(), stage.acme.id.to_string().into());
+        b.to_async(&runtime).iter(async || {
+            let headers = |_: &str, see: &mut dyn FnMut(&[u8])| see(black_box(b"acme"));
+            let request = TenantRequest::default().headers(&headers).claims(&claims);
+            resolver.tenant(manager, &request).await.unwrap()
         });
     });
     group.finish();

@@ -36,6 +36,35 @@ pub enum Error {
         /// The name that was asked for.
         client: ClientRef,
     },
+    /// No source of a request names a client.
+    #[error("the request names no client")]
+    NoClientNamed,
+    /// A source of a request names no client that there could be. The text is not told: a wrong header can hold
+    /// anything.
+    #[error("the {place} of the request names no client: {reason}")]
+    MalformedName {
+        /// The source, such as `header x-tenant-id`.
+        place: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two sources of a request do not name the same client.
+    #[error("the {first} and the {second} of the request do not name the same client")]
+    ConflictingNames {
+        /// The source that comes first.
+        first: String,
+        /// The one that differs; the same, where the request has it more than once.
+        second: String,
+    },
+    /// The caller may not act for the client.
+    #[error("the caller is not entitled to client {client}")]
+    NotEntitled {
+        /// The client.
+        client: ClientId,
+        /// What kept the entitlement from being checked; `None` where it was, and refused.
+        #[source]
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
     /// The client exists and is not served now.
     #[error("client {client} is {status} and not served")]
     NotServed {
@@ -130,7 +159,17 @@ pub enum Error {
         /// Which one is missing.
         what: String,
     },
-    /// A sealed credential does not open.
+    /// The validator of the directory refused to store a credential.
+    #[error("the {what} of {owner} is refused: {reason}")]
+    CredentialRefused {
+        /// The client it was to belong to.
+        owner: String,
+        /// Which credential.
+        what: String,
+        /// The rule that it breaks.
+        reason: &'static str,
+    },
+    /// A sealed credential does not open, or one cannot be sealed.
     #[error("the {what} of {owner} cannot be opened")]
     WrongKey {
         /// The client or pool it belongs to.

@@ -4,8 +4,8 @@
 //!
 //! [`ClientConnectionManager`] routes a client ([`ClientRef`]) to its database and gives a [`TenantDb`]; that one asks
 //! ([`TenantQuery`], [`Rpc`]), begins transactions ([`TenantTx`]), or runs them until they are through
-//! ([`TenantDb::run`]). [`PlatformDirectory`] holds clients, pools and credentials, sealed by a [`Keyring`]. [`schema`]
-//! installs kernels and host migrations. [`Error`] says who, what and which step; [`Error::kind`] says what to do about
+//! ([`TenantDb::run`]). A [`TenantResolver`] finds the client of a request. [`PlatformDirectory`] holds clients, pools
+//! and credentials, sealed by the keys of a [`KeyProvider`]. [`schema`] installs kernels and host migrations. [`Error`] says who, what and which step; [`Error::kind`] says what to do about
 //! it.
 
 mod client;
@@ -15,6 +15,7 @@ mod error;
 mod plan;
 mod provision;
 mod query;
+mod resolver;
 mod routing;
 pub mod schema;
 mod secret;
@@ -31,8 +32,8 @@ pub use self::client::{
 pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
 pub use self::directory::{
     AuditEntry, AuditFilter, Binding, Change, Changes, ClientCursor, ClientFilter, ClientPage, ClientUpdate,
-    Directory, Following, InvalidClientCursor, Month, PlatformDirectory, PoolRecord, TakeUsage, TakenUsage,
-    UnknownBinding, UnknownMonth, Usage,
+    CredentialRecord, Directory, Following, InvalidClientCursor, Month, PlatformDirectory, PoolRecord,
+    ResealOptions, Resealed, TakeUsage, TakenUsage, UnknownBinding, UnknownMonth, Unopened, Usage,
 };
 pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
 pub use self::plan::{
@@ -49,7 +50,13 @@ pub use self::query::{
     LockWait, Nearest, Order, Page, Pattern, Recall, RowLock, RowValues, Rpc, Scalar, Search, Select,
     TenantQuery, TextSearch, Update, Writes,
 };
+pub use self::resolver::{
+    Claims, Entitlement, HeaderLookup, NamedBy, ResolverOptions, Source, TenantRequest, TenantResolver,
+};
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
 pub use self::schema::vectors::Metric;
-pub use self::secret::{Keyring, Sealed, SealedFor, SecretError};
+pub use self::secret::{
+    CredentialKind, CredentialValidator, InvalidCredentialName, InvalidKeyring, KeyProvider, Keyring,
+    NoDummies, Provider, Sealed, SealedFor, SecretError,
+};
 pub use self::tenant::{Attempt, RunOptions, TenantDb, TenantTx};

@@ -7,8 +7,8 @@
 //! | `tenantry.statement` | `client`, `verb`, `of`: the table or function | a statement of the builder or a call runs, retries included |
 //!
 //! Events of the same spans: at debug level a dead connection that is replaced and a client that is followed to
-//! where it moved; at info level a database that is opened and a scope key that was read again; at warn level a
-//! connection that could not be cleaned or repaired, and a version with a known leak that is served.
+//! where it moved; at info level a database that is opened, a scope key that was read again and values that were
+//! sealed anew; at warn level a connection that could not be cleaned or repaired, and a version with a known leak that is served.
 //!
 //! Each statement on a pool database is an event of the target `tenantry::statement`, at level debug, or warn where
 //! it took longer than [`ConnectionOptions::slow_statement`](crate::ConnectionOptions::slow_statement):

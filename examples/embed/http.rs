@@ -2,19 +2,36 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use tenantry::{ClientConnectionManager, Error, ErrorKind, TenantDb};
+use tenantry::{
+    ClientConnectionManager, Error, ErrorKind, NamedBy, ResolverOptions, TenantDb, TenantRequest,
+    TenantResolver,
+};
 
 use super::agents;
-use super::tenancy::{Failure, tenant};
+use super::tenancy::Failure;
 
-pub(crate) fn router(manager: ClientConnectionManager) -> Router {
-    Router::new()
+/// What every request goes through on its way to its client's data.
+#[derive(Clone)]
+pub(crate) struct Door {
+    manager: ClientConnectionManager,
+    resolver: TenantResolver,
+}
+
+pub(crate) fn router(manager: ClientConnectionManager) -> tenantry::Result<Router> {
+    // What a request says of itself is proof of nothing: a real service has a claim of its caller's token as a source
+    // as well, or an entitlement.
+    let resolver = ResolverOptions::default()
+        .base_domain("service.example")
+        .host()
+        .header("x-tenant-id", NamedBy::Any)
+        .build()?;
+    Ok(Router::new()
         .route("/agents", get(list).post(add))
-        .with_state(manager)
+        .with_state(Door { manager, resolver }))
 }
 
 async fn list(Tenant(db): Tenant) -> Result<Json<Vec<String>>, Failure> {
@@ -29,32 +46,34 @@ async fn add(Tenant(db): Tenant, slug: String) -> Result<StatusCode, Failure> {
 /// The data of the request's client. A handler that asks for it cannot forget whose request it is.
 struct Tenant(TenantDb);
 
-impl FromRequestParts<ClientConnectionManager> for Tenant {
+impl FromRequestParts<Door> for Tenant {
     type Rejection = Failure;
 
-    async fn from_request_parts(
-        parts: &mut Parts,
-        manager: &ClientConnectionManager,
-    ) -> Result<Self, Failure> {
-        let name = client_of(&parts.headers).ok_or(Failure::NoClient)?;
-        tenant(manager, &name).await.map(Self)
+    async fn from_request_parts(parts: &mut Parts, door: &Door) -> Result<Self, Failure> {
+        let headers = |name: &str, see: &mut dyn FnMut(&[u8])| {
+            parts
+                .headers
+                .get_all(name)
+                .iter()
+                .for_each(|value| see(value.as_bytes()));
+        };
+        let mut request = TenantRequest::default().headers(&headers);
+        // A host that is no text names nobody.
+        if let Some(host) = parts
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+        {
+            request = request.host(host);
+        }
+        Ok(Self(door.resolver.tenant(&door.manager, &request).await?))
     }
-}
-
-/// `X-Tenant-ID`, else the label of the host name before the service's own.
-fn client_of(headers: &HeaderMap) -> Option<String> {
-    let text = |name| headers.get(name)?.to_str().ok();
-    if let Some(id) = text(header::HeaderName::from_static("x-tenant-id")) {
-        return Some(id.to_owned());
-    }
-    let host = text(header::HOST)?.to_ascii_lowercase();
-    host.strip_suffix(".service.example").map(str::to_owned)
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::NoClient | Self::Name(_) => StatusCode::BAD_REQUEST,
+            Self::Name(_) => StatusCode::BAD_REQUEST,
             Self::Tenant(error) => status_of(error),
         };
         let text = match status {
@@ -68,8 +87,11 @@ impl IntoResponse for Failure {
 
 fn status_of(error: &Error) -> StatusCode {
     match error.kind() {
-        ErrorKind::Client if matches!(error, Error::UnknownClient { .. }) => StatusCode::NOT_FOUND,
-        ErrorKind::Client => StatusCode::FORBIDDEN,
+        ErrorKind::Client => match error {
+            Error::UnknownClient { .. } => StatusCode::NOT_FOUND,
+            Error::NotServed { .. } | Error::NotEntitled { .. } => StatusCode::FORBIDDEN,
+            _ => StatusCode::BAD_REQUEST,
+        },
         ErrorKind::Temporary => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::Database => match error.sqlstate().as_deref() {
             Some("23505") => StatusCode::CONFLICT,

@@ -48,7 +48,7 @@ async fn main() -> Outcome<()> {
     let (stop, stopped) = oneshot::channel();
     let (sender, messages) = mpsc::channel(16);
 
-    let web = axum::serve(listener, http::router(manager.clone()))
+    let web = axum::serve(listener, http::router(manager.clone())?)
         .with_graceful_shutdown(async { stopped.await.unwrap_or_default() });
     let consumer = queue::consume(manager.clone(), messages);
     let traffic = async {
@@ -78,6 +78,7 @@ async fn ask(address: SocketAddr, acme: &str) -> Outcome<()> {
         Request::post("/agents", "guide").host("vast.service.example"),
         Request::get("/agents").host("acme.service.example"),
         Request::get("/agents").host("vast.service.example"),
+        Request::get("/agents").host("vast.service.example").tenant(acme),
         Request::post("/agents", "guide").host("acme.service.example"),
         Request::post("/agents", "no slug").host("acme.service.example"),
         Request::get("/agents").host("nobody.service.example"),

@@ -77,10 +77,10 @@ impl Request {
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = if self.tenant.is_some() {
-            "X-Tenant-ID"
-        } else {
-            self.host
+        let host = match (self.host, &self.tenant) {
+            (host, None) => host,
+            ("localhost", Some(_)) => "X-Tenant-ID",
+            _ => "both, and not the same",
         };
         f.pad(&format!(
             "{:<5}{}  {:<24}{}",

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -17,7 +19,6 @@ use super::own_indexes::OwnIndexCell;
 use crate::client::ClientId;
 use crate::error::{Error, Result};
 use crate::schema::Catalogue;
-use crate::secret::Sealed;
 
 /// The open pools of dedicated databases: bounded in number, the least recently used idle one makes room.
 #[derive(Debug)]
@@ -49,8 +50,8 @@ pub(crate) struct DedicatedDatabase {
 /// handle on those closes all.
 struct Slot {
     number: u64,
-    /// As it was sealed: another one means another database or role.
-    credential: Sealed,
+    /// The digest of its URL: another one means another database or role. The sealed URL changes with its key.
+    credential: [u8; 32],
     connect: PgConnectOptions,
     open: RwLock<Option<Arc<OpenPool>>>,
     /// Held while opening, so that concurrent first uses open once, or fail once.
@@ -96,9 +97,10 @@ impl DedicatedPools {
     pub(crate) fn database(
         self: &Arc<Self>,
         client: ClientId,
-        credential: &Sealed,
+        url: &SecretString,
         connect: PgConnectOptions,
     ) -> Arc<DedicatedDatabase> {
+        let credential = Sha256::digest(url.expose_secret()).into();
         let handle = |slot| {
             Arc::new(DedicatedDatabase {
                 client,
@@ -108,7 +110,7 @@ impl DedicatedPools {
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = known.get(&client).and_then(Weak::upgrade) {
-            if slot.credential == *credential {
+            if slot.credential == credential {
                 return handle(slot);
             }
             self.retire(&slot);
@@ -118,7 +120,7 @@ impl DedicatedPools {
         }
         let slot = Arc::new(Slot {
             number: self.tick(),
-            credential: credential.clone(),
+            credential,
             connect: connect.application_name("tenantry"),
             open: RwLock::new(None),
             opening: tokio::sync::Mutex::new(None),
@@ -322,7 +324,7 @@ impl DedicatedDatabase {
 }
 
 impl fmt::Debug for Slot {
-    // Not the connect options: they hold the password.
+    // Not the connect options, which hold the password, and no digest to try passwords against.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slot")
             .field("number", &self.number)

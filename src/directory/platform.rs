@@ -3,6 +3,7 @@
     reason = "the statements of the platform database"
 )]
 
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +23,18 @@ use crate::client::{ClientId, ClientRecord, ClientRef, Placement, PoolId};
 use crate::error::{Error, Result};
 use crate::plan::{Features, Grace, Hosting, Limit, Limits, Settings, TierCatalog};
 use crate::schema;
-use crate::secret::{Keyring, Sealed, SealedFor};
+use crate::secret::{CredentialValidator, KeyProvider, Keys, Sealed, SealedFor};
 
 /// The directory that keeps clients, pools and sealed credentials in a platform database. Cheap to clone.
 ///
 /// Reading is what [`Directory`] asks for; changing is here as well: pools are registered, clients created,
 /// activated and given credentials. The database itself refuses what a client's tier does not allow.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PlatformDirectory {
     pub(crate) db: PgPool,
     look_ups: LookUps,
-    pub(crate) keyring: Keyring,
+    pub(crate) keys: Keys,
+    pub(super) validator: Option<Arc<dyn CredentialValidator>>,
     following: Following,
     /// Who changes are logged under.
     pub(super) actor: Option<Arc<str>>,
@@ -75,7 +77,11 @@ impl PlatformDirectory {
     ///
     /// # Errors
     /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.
-    pub async fn connect(url: &SecretString, keyring: Keyring) -> Result<Self> {
+    pub async fn connect(url: &SecretString, keys: impl KeyProvider + 'static) -> Result<Self> {
+        Self::connect_with(url, Keys::of(keys)).await
+    }
+
+    pub(crate) async fn connect_with(url: &SecretString, keys: Keys) -> Result<Self> {
         let options = connect_options(url, "the platform")?
             .application_name("tenantry")
             // Poolers refuse to start with it, and nothing here is a float.
@@ -95,7 +101,8 @@ impl PlatformDirectory {
         Ok(Self {
             db,
             look_ups,
-            keyring,
+            keys,
+            validator: None,
             following: Following::default(),
             actor: None,
         })
@@ -126,98 +133,38 @@ impl PlatformDirectory {
         join(self.db.close(), self.look_ups.close()).await;
     }
 
-    /// Stores a secret of a client, sealed, in place of the one of that provider and kind.
-    ///
-    /// # Errors
-    /// [`Error::UnknownClient`]; [`Error::Platform`] where the database refuses.
-    ///
-    /// # Cancel safety
-    /// Dropped, the secret was stored or not.
-    pub async fn set_credential(
+    pub(crate) async fn seal(
         &self,
-        client: ClientId,
-        provider: &str,
-        kind: &str,
         secret: &SecretString,
-    ) -> Result<()> {
-        let column = credential_column(provider, kind);
-        let sealed = self.seal(secret, of_client(client, &column), || format!("client {client}"))?;
-        let stored = sqlx::query(
-            "insert into platform.client_credentials (client_id, provider, kind, sealed)
-             select c.id, $2, $3, $4 from platform.clients c where c.id = $1 and c.deleted_at is null
-             on conflict (client_id, provider, kind) do update set sealed = excluded.sealed",
-        )
-        .bind(client)
-        .bind(provider)
-        .bind(kind)
-        .bind(sealed)
-        .execute(&self.db)
-        .await
-        .map_err(failed("storing a credential"))?;
-        match stored.rows_affected() {
-            0 => Err(Error::UnknownClient {
-                client: client.into(),
-            }),
-            _ => Ok(()),
-        }
+        for_: SealedFor<'_>,
+        owner: impl Fn() -> String + Send,
+    ) -> Result<Sealed> {
+        let sealed = self.keys.seal(secret, for_).await;
+        sealed.map_err(|source| Error::WrongKey {
+            owner: owner(),
+            what: for_.column.to_owned(),
+            source,
+        })
     }
 
-    /// A secret of a client. There is no fallback where it has none.
-    ///
-    /// # Errors
-    /// [`Error::MissingCredential`]; [`Error::WrongKey`] where it does not open.
-    pub async fn credential(&self, client: ClientId, provider: &str, kind: &str) -> Result<SecretString> {
-        let sealed: Option<Sealed> = sqlx::query_scalar(
-            "select k.sealed from platform.client_credentials k
-             join platform.clients c on c.id = k.client_id and c.deleted_at is null
-             where k.client_id = $1 and k.provider = $2 and k.kind = $3",
-        )
-        .bind(client)
-        .bind(provider)
-        .bind(kind)
-        .fetch_optional(&self.db)
-        .await
-        .map_err(failed("reading a credential"))?;
-        let what = || format!("{kind} of {provider}");
-        let sealed = sealed.ok_or_else(|| Error::MissingCredential {
-            owner: format!("client {client}"),
-            what: what(),
-        })?;
-        let column = credential_column(provider, kind);
-        self.keyring
-            .open(&sealed, of_client(client, &column))
-            .map_err(|source| Error::WrongKey {
-                owner: format!("client {client}"),
-                what: what(),
-                source,
-            })
-    }
-
-    /// Opens a secret of the owner.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         &self,
         sealed: &Sealed,
         for_: SealedFor<'_>,
-        owner: impl Fn() -> String,
+        owner: impl Fn() -> String + Send,
     ) -> Result<SecretString> {
-        self.keyring.open(sealed, for_).map_err(|source| Error::WrongKey {
+        let opened = self.keys.open(sealed, for_).await;
+        opened.map_err(|source| Error::WrongKey {
             owner: owner(),
             what: for_.column.to_owned(),
             source,
         })
     }
+}
 
-    pub(crate) fn seal(
-        &self,
-        secret: &SecretString,
-        for_: SealedFor<'_>,
-        owner: impl Fn() -> String,
-    ) -> Result<Sealed> {
-        self.keyring.seal(secret, for_).map_err(|source| Error::WrongKey {
-            owner: owner(),
-            what: for_.column.to_owned(),
-            source,
-        })
+impl fmt::Debug for PlatformDirectory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PlatformDirectory").finish_non_exhaustive()
     }
 }
 
@@ -412,10 +359,6 @@ fn invalid(client: ClientId, what: &str, reason: &str) -> Error {
         what: what.to_owned(),
         reason: reason.to_owned(),
     }
-}
-
-fn credential_column(provider: &str, kind: &str) -> String {
-    format!("client_credentials.sealed/{provider}/{kind}")
 }
 
 pub(crate) fn failed(step: &'static str) -> impl Fn(sqlx::Error) -> Error {

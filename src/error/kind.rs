@@ -1,12 +1,13 @@
 //! What an error amounts to for the caller.
 
 use super::{Error, is_connection_failure};
+use crate::secret::SecretError;
 
 /// What an [`Error`] amounts to for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The client is unknown or not served: tell the caller so.
+    /// The client is unknown, not served, not the caller's or not named: tell the caller so.
     Client,
     /// The client's plan does not allow it, or not yet: tell the caller so. [`Error::LimitReached`] says which tier
     /// would, [`Error::RateLimited`] when.
@@ -31,11 +32,21 @@ impl Error {
     /// What the error amounts to for the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::UnknownClient { .. } | Self::NotServed { .. } => ErrorKind::Client,
+            Self::UnknownClient { .. }
+            | Self::NotServed { .. }
+            | Self::NoClientNamed
+            | Self::MalformedName { .. }
+            | Self::ConflictingNames { .. }
+            | Self::NotEntitled { .. } => ErrorKind::Client,
             Self::LimitReached { .. } | Self::RateLimited { .. } => ErrorKind::Plan,
-            Self::Moved { .. } | Self::Relocating { .. } | Self::Busy { .. } | Self::Unreachable { .. } => {
-                ErrorKind::Temporary
-            }
+            Self::Moved { .. }
+            | Self::Relocating { .. }
+            | Self::Busy { .. }
+            | Self::Unreachable { .. }
+            | Self::WrongKey {
+                source: SecretError::Unavailable { .. },
+                ..
+            } => ErrorKind::Temporary,
             Self::UnknownTable { .. }
             | Self::UnknownColumn { .. }
             | Self::UnknownFunction { .. }
@@ -44,6 +55,7 @@ impl Error {
             | Self::Encode { .. }
             | Self::TypeMismatch { .. }
             | Self::InvalidCursor { .. }
+            | Self::CredentialRefused { .. }
             | Self::Closed => ErrorKind::Usage,
             Self::CommitUnknown { .. } => ErrorKind::Ambiguous,
             Self::RowNotFound { .. }

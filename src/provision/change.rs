@@ -73,8 +73,12 @@ impl PlatformDirectory {
         admin_url: &SecretString,
     ) -> Result<()> {
         let owner = || format!("client {id}");
-        let app = self.seal(app_url, of_client(id, column::CLIENT_APP), owner)?;
-        let admin = self.seal(admin_url, of_client(id, column::CLIENT_ADMIN), owner)?;
+        let app = self
+            .seal(app_url, of_client(id, column::CLIENT_APP), owner)
+            .await?;
+        let admin = self
+            .seal(admin_url, of_client(id, column::CLIENT_ADMIN), owner)
+            .await?;
         self.change(id, "changing the connections", |update| {
             update.push("app_connection = ").push_bind(app);
             update.push(", admin_connection = ").push_bind(admin);

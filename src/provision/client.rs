@@ -114,11 +114,15 @@ impl PlatformDirectory {
     pub(super) async fn insert_client(&self, writing: &mut Writing, client: &NewClient) -> Result<ClientId> {
         let id = client.id.unwrap_or_else(ClientId::new);
         let slug = client.slug.as_str();
-        let seal = |url: &Option<SecretString>, column| {
-            url.as_ref()
-                .map(|url| self.seal(url, of_client(id, column), || format!("client {slug}")))
-                .transpose()
+        let seal = async |url: &Option<SecretString>, column| match url {
+            Some(url) => {
+                let sealed = self.seal(url, of_client(id, column), || format!("client {slug}"));
+                sealed.await.map(Some)
+            }
+            None => Ok(None),
         };
+        let app = seal(&client.app_url, column::CLIENT_APP).await?;
+        let admin = seal(&client.admin_url, column::CLIENT_ADMIN).await?;
         sqlx::query(
             "insert into platform.clients
                  (id, name, slug, external_ref, domain, tier, app_connection, admin_connection)
@@ -130,8 +134,8 @@ impl PlatformDirectory {
         .bind(client.external_ref.as_ref().map(ExternalRef::as_str))
         .bind(client.domain.as_ref().map(ClientDomain::as_str))
         .bind(client.tier.as_str())
-        .bind(seal(&client.app_url, column::CLIENT_APP)?)
-        .bind(seal(&client.admin_url, column::CLIENT_ADMIN)?)
+        .bind(app)
+        .bind(admin)
         .execute(writing.conn()?)
         .await
         .map_err(|source| {
@@ -198,19 +202,14 @@ impl PlatformDirectory {
                 .await
                 .map_err(failed("reading a client"))?
                 .flatten();
-        let (owner, what) = (|| format!("client {id}"), || column::CLIENT_ADMIN.to_owned());
+        let owner = || format!("client {id}");
         let sealed = sealed.ok_or_else(|| Error::MissingCredential {
             owner: owner(),
-            what: what(),
+            what: column::CLIENT_ADMIN.to_owned(),
         })?;
         let url = self
-            .keyring
-            .open(&sealed, of_client(id, column::CLIENT_ADMIN))
-            .map_err(|source| Error::WrongKey {
-                owner: owner(),
-                what: what(),
-                source,
-            })?;
+            .open(&sealed, of_client(id, column::CLIENT_ADMIN), owner)
+            .await?;
         Ok((connect_admin(&url, owner()).await?, record.placement))
     }
 }

@@ -75,6 +75,15 @@ impl PlatformDirectory {
         let key = new_scope_key(&mut admin, &owner).await?;
         let _ = admin.close().await;
 
+        let app = self
+            .seal(&pool.app_url, of_pool(id, column::POOL_APP), owner)
+            .await?;
+        let admin = self
+            .seal(&pool.admin_url, of_pool(id, column::POOL_ADMIN), owner)
+            .await?;
+        let scope_key = self
+            .seal(&key.to_text(), of_pool(id, column::POOL_SCOPE_KEY), owner)
+            .await?;
         let mut writing = self.write("registering").await?;
         sqlx::query(
             "insert into platform.pools (id, name, app_connection, admin_connection, scope_key, scope_key_id, capacity, binding)
@@ -82,9 +91,9 @@ impl PlatformDirectory {
         )
         .bind(id)
         .bind(&pool.name)
-        .bind(self.seal(&pool.app_url, of_pool(id, column::POOL_APP), owner)?)
-        .bind(self.seal(&pool.admin_url, of_pool(id, column::POOL_ADMIN), owner)?)
-        .bind(self.seal(&key.to_text(), of_pool(id, column::POOL_SCOPE_KEY), owner)?)
+        .bind(app)
+        .bind(admin)
+        .bind(scope_key)
         .bind(key.id)
         .bind(pool.capacity)
         .bind(pool.binding.as_str())
@@ -110,8 +119,10 @@ impl PlatformDirectory {
         admin_url: &SecretString,
     ) -> Result<()> {
         let owner = || format!("pool {pool}");
-        let app = self.seal(app_url, of_pool(pool, column::POOL_APP), owner)?;
-        let admin = self.seal(admin_url, of_pool(pool, column::POOL_ADMIN), owner)?;
+        let app = self.seal(app_url, of_pool(pool, column::POOL_APP), owner).await?;
+        let admin = self
+            .seal(admin_url, of_pool(pool, column::POOL_ADMIN), owner)
+            .await?;
         let update =
             sqlx::query("update platform.pools set app_connection = $2, admin_connection = $3 where id = $1");
         self.change_pool(pool, update.bind(pool).bind(app).bind(admin))
@@ -133,6 +144,8 @@ impl PlatformDirectory {
         let owner = || format!("pool {pool}");
         let mut admin = self.pool_admin(pool).await?;
         let key = new_scope_key(&mut admin, &owner).await?;
+        let for_ = of_pool(pool, column::POOL_SCOPE_KEY);
+        let sealed = self.seal(&key.to_text(), for_, owner).await?;
         let mut writing = self.write("rotating a scope key").await?;
         let before: Option<i32> = sqlx::query_scalar(
             "with before as (select scope_key_id from platform.pools where id = $1 for update)
@@ -140,7 +153,7 @@ impl PlatformDirectory {
              where p.id = $1 returning before.scope_key_id",
         )
         .bind(pool)
-        .bind(self.seal(&key.to_text(), of_pool(pool, column::POOL_SCOPE_KEY), owner)?)
+        .bind(sealed)
         .bind(key.id)
         .fetch_optional(writing.conn()?)
         .await
@@ -189,19 +202,12 @@ impl PlatformDirectory {
                 .await
                 .map_err(failed("reading a pool"))?
                 .flatten();
-        let what = || column::POOL_ADMIN.to_owned();
         let sealed = sealed.ok_or_else(|| Error::MissingCredential {
             owner: owner.clone(),
-            what: what(),
+            what: column::POOL_ADMIN.to_owned(),
         })?;
-        let url = self
-            .keyring
-            .open(&sealed, of_pool(pool, column::POOL_ADMIN))
-            .map_err(|source| Error::WrongKey {
-                owner: owner.clone(),
-                what: what(),
-                source,
-            })?;
+        let for_ = of_pool(pool, column::POOL_ADMIN);
+        let url = self.open(&sealed, for_, || owner.clone()).await?;
         connect_admin(&url, owner).await
     }
 }

@@ -279,7 +279,8 @@ impl Provisioning {
         })?;
         let url = self
             .platform
-            .open(&sealed, of_client(id, column::CLIENT_APP), owner)?;
+            .open(&sealed, of_client(id, column::CLIENT_APP), owner)
+            .await?;
         let options = crate::directory::connect_options(&url, &owner())?;
         Ok(options.get_username().to_owned())
     }

@@ -43,20 +43,22 @@ impl Provisioning {
             let mut admin = admin_of(&urls, client).await?;
             schema::apply_to_dedicated(&mut admin, &app_role, client, self.host).await?;
             let _ = admin.close().await;
+            let app = self
+                .platform
+                .seal(&urls.app, of_client(client, column::CLIENT_APP), owner);
+            let app = app.await?;
+            let admin = self
+                .platform
+                .seal(&urls.admin, of_client(client, column::CLIENT_ADMIN), owner);
+            let admin = admin.await?;
             let mut writing = self.platform.write(STEP).await?;
             sqlx::query(
                 "update platform.stock set app_connection = $2, admin_connection = $3, ready = true
                  where client_id = $1",
             )
             .bind(client)
-            .bind(
-                self.platform
-                    .seal(&urls.app, of_client(client, column::CLIENT_APP), owner)?,
-            )
-            .bind(
-                self.platform
-                    .seal(&urls.admin, of_client(client, column::CLIENT_ADMIN), owner)?,
-            )
+            .bind(app)
+            .bind(admin)
             .execute(writing.conn()?)
             .await
             .map_err(failed(STEP))?;

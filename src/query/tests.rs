@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
-use secrecy::SecretBox;
 use sqlx::Arguments as _;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use uuid::Uuid;
@@ -27,7 +26,6 @@ use crate::database::{Database, DedicatedPools};
 use crate::error::{Error, Result};
 use crate::plan::{Features, Grace, Guards, Limits, Settings};
 use crate::schema::{CLIENT_COLUMN, Catalogue};
-use crate::secret::{Keyring, SealedFor};
 use crate::tenant::{Freshness, Router, Tenant, TenantDb};
 
 /// The client of every query.
@@ -68,14 +66,8 @@ fn spelt<V: Verb>(mut query: TenantQuery<'_, V>, catalogue: &Catalogue, on: On, 
 /// A handle that is never asked for its database: the tests say what it is.
 fn db() -> TenantDb {
     let id = ClientId::from(OWN);
-    let keyring = Keyring::new(1, SecretBox::new(Box::new([1; 32])));
-    let owner = SealedFor {
-        owner: OWN,
-        column: "connection",
-    };
-    let sealed = keyring.seal(&"".into(), owner).unwrap();
     let pools = Arc::new(DedicatedPools::new(1, Duration::ZERO, PgPoolOptions::new()));
-    let database = pools.database(id, &sealed, PgConnectOptions::new_without_pgpass());
+    let database = pools.database(id, &"".into(), PgConnectOptions::new_without_pgpass());
     let freshness = Arc::new(Freshness::new(Duration::ZERO));
     freshness.heard();
     TenantDb {

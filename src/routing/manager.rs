@@ -22,7 +22,7 @@ use crate::directory::{
 use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Strictness;
-use crate::secret::{Keyring, ScopeKey, Sealed, SealedFor};
+use crate::secret::{Keys, ScopeKey, Sealed, SealedFor};
 use crate::telemetry;
 use crate::tenant::{Asked, Fresh, Freshness, Router, Tenant, TenantDb};
 use crate::usage::Plans;
@@ -53,7 +53,7 @@ struct Inner {
     directory: Arc<dyn Directory>,
     /// The crate's own directory, whose connections the manager closes.
     platform: Option<PlatformDirectory>,
-    keyring: Keyring,
+    keys: Keys,
     pool_options: PoolDatabaseOptions,
     freshness: Arc<Freshness>,
     follower: Follower,
@@ -70,7 +70,7 @@ impl ClientConnectionManager {
     /// # Errors
     /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.
     pub async fn connect(options: ManagerOptions) -> Result<Self> {
-        let platform = PlatformDirectory::connect(&options.platform_url, options.keyring.clone())
+        let platform = PlatformDirectory::connect_with(&options.platform_url, options.keys.clone())
             .await?
             .following(options.following);
         Ok(Self::new(Arc::new(platform.clone()), Some(platform), options))
@@ -98,7 +98,7 @@ impl ClientConnectionManager {
             plans: Arc::new(Plans::new(Arc::clone(&directory), options.plans)),
             directory,
             platform,
-            keyring: options.keyring,
+            keys: options.keys,
             pool_options: PoolDatabaseOptions {
                 security_definers: options.security_definers.into(),
                 connections: options.pool_connections,
@@ -170,6 +170,19 @@ impl ClientConnectionManager {
         self.inner.freshness.is_heard()
     }
 
+    /// The handle on a client whose route is remembered by that name.
+    pub(crate) fn remembered(&self, client: &ClientRef) -> Option<TenantDb> {
+        let inner = &self.inner;
+        let tenant = inner.routes.get(client)?;
+        (!inner.closed.load(Ordering::Acquire)).then_some(TenantDb { tenant })
+    }
+
+    /// Who goes by that name now, whatever its status. No database of a client is opened.
+    pub(crate) async fn identify(&self, client: &ClientRef) -> Result<Option<ClientId>> {
+        let record = self.inner.directory.client(client).await?;
+        Ok(record.map(|record| record.id))
+    }
+
     /// How many dedicated databases have an open pool now.
     pub fn open_dedicated_pools(&self) -> usize {
         self.inner.dedicated.open_count()
@@ -225,7 +238,7 @@ impl Inner {
         }
         let (database, pool) = match record.placement {
             Placement::Pool(pool) => (Database::Pool(self.pool(pool).await?), Some(Change::Pool(pool))),
-            Placement::Dedicated => (Database::Dedicated(self.dedicated(&record)?), None),
+            Placement::Dedicated => (Database::Dedicated(self.dedicated(&record).await?), None),
         };
         let made_of = [
             Some(Change::Client(record.id)),
@@ -258,7 +271,9 @@ impl Inner {
         let owner = || format!("pool {id}");
         let asked = self.freshness.ask();
         let record = self.pool_record(id).await?;
-        let url = self.open(&record.connection, of_pool(id, column::POOL_APP), owner)?;
+        let url = self
+            .open(&record.connection, of_pool(id, column::POOL_APP), owner)
+            .await?;
         Ok(Pool {
             inner: self,
             fresh: self.freshness.found(asked, [Some(Change::Pool(id)), None, None]),
@@ -278,7 +293,8 @@ impl Inner {
     async fn scope_key(&self, id: PoolId) -> Result<ScopeKey> {
         let owner = || format!("pool {id}");
         let record = self.pool_record(id).await?;
-        let key = self.open(&record.scope_key, of_pool(id, column::POOL_SCOPE_KEY), owner)?;
+        let for_ = of_pool(id, column::POOL_SCOPE_KEY);
+        let key = self.open(&record.scope_key, for_, owner).await?;
         ScopeKey::from_text(record.scope_key_id, &key).map_err(|source| Error::WrongKey {
             owner: owner(),
             what: column::POOL_SCOPE_KEY.to_owned(),
@@ -286,7 +302,7 @@ impl Inner {
         })
     }
 
-    fn dedicated(&self, record: &ClientRecord) -> Result<Arc<DedicatedDatabase>> {
+    async fn dedicated(&self, record: &ClientRecord) -> Result<Arc<DedicatedDatabase>> {
         let id = record.id;
         let owner = || format!("client {id}");
         let missing = || Error::MissingCredential {
@@ -294,13 +310,21 @@ impl Inner {
             what: column::CLIENT_APP.to_owned(),
         };
         let sealed = record.connection.as_ref().ok_or_else(missing)?;
-        let url = self.open(sealed, of_client(id, column::CLIENT_APP), owner)?;
+        let url = self
+            .open(sealed, of_client(id, column::CLIENT_APP), owner)
+            .await?;
         let connect = connect_options(&url, &owner())?;
-        Ok(self.dedicated.database(id, sealed, connect))
+        Ok(self.dedicated.database(id, &url, connect))
     }
 
-    fn open(&self, sealed: &Sealed, for_: SealedFor<'_>, owner: impl Fn() -> String) -> Result<SecretString> {
-        self.keyring.open(sealed, for_).map_err(|source| Error::WrongKey {
+    async fn open(
+        &self,
+        sealed: &Sealed,
+        for_: SealedFor<'_>,
+        owner: impl Fn() -> String + Send,
+    ) -> Result<SecretString> {
+        let opened = self.keys.open(sealed, for_).await;
+        opened.map_err(|source| Error::WrongKey {
             owner: owner(),
             what: for_.column.to_owned(),
             source,

@@ -7,16 +7,16 @@ use crate::database::ConnectionOptions;
 use crate::directory::Following;
 use crate::plan::Limit;
 use crate::schema::KnownLeaks;
-use crate::secret::Keyring;
+use crate::secret::{KeyProvider, Keys};
 use crate::usage::PlanOptions;
 
 /// What a [`ClientConnectionManager`](super::ClientConnectionManager) needs, and its bounds.
 ///
-/// The platform URL and the keyring have no defaults and no environment variables that stand in for them.
+/// The platform URL and the keys have no defaults and no environment variables that stand in for them.
 #[derive(Clone, Debug)]
 pub struct ManagerOptions {
     pub(super) platform_url: SecretString,
-    pub(super) keyring: Keyring,
+    pub(super) keys: Keys,
     pub(super) pool_connections: ConnectionOptions,
     pub(super) dedicated_pool: PgPoolOptions,
     pub(super) max_dedicated_pools: u32,
@@ -32,11 +32,12 @@ pub struct ManagerOptions {
 }
 
 impl ManagerOptions {
-    /// The platform database's URL, and the keys that its credentials are sealed with.
-    pub fn new(platform_url: impl Into<SecretString>, keyring: Keyring) -> Self {
+    /// The platform database's URL, and the keys that its credentials are sealed with, such as a
+    /// [`Keyring`](crate::Keyring).
+    pub fn new(platform_url: impl Into<SecretString>, keys: impl KeyProvider + 'static) -> Self {
         Self {
             platform_url: platform_url.into(),
-            keyring,
+            keys: Keys::of(keys),
             pool_connections: ConnectionOptions::default(),
             dedicated_pool: PgPoolOptions::new()
                 .max_connections(5)

@@ -188,7 +188,6 @@ mod tests {
 
     use async_trait::async_trait;
     use futures_util::FutureExt;
-    use secrecy::{SecretBox, SecretString};
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
     use super::*;
@@ -196,7 +195,6 @@ mod tests {
     use crate::database::{Database, DedicatedPools};
     use crate::directory::Change;
     use crate::plan::{Features, Grace, Guards, Limits, Settings, TierName};
-    use crate::secret::{Keyring, SealedFor};
     use crate::tenant::Router;
 
     const HOUR: Duration = Duration::from_hours(1);
@@ -220,16 +218,6 @@ mod tests {
     }
 
     fn tenant(routes: &Routes, asked: Asked, id: ClientId) -> Arc<Tenant> {
-        let keyring = Keyring::new(1, SecretBox::new(Box::new([1; 32])));
-        let sealed = keyring
-            .seal(
-                &SecretString::from("secret"),
-                SealedFor {
-                    owner: id.as_uuid(),
-                    column: "connection",
-                },
-            )
-            .unwrap();
         let pools = Arc::new(DedicatedPools::new(1, HOUR, PgPoolOptions::new()));
         let subjects = [Some(Change::Client(id)), None, None];
         Arc::new(Tenant {
@@ -252,7 +240,7 @@ mod tests {
                 connection: None,
             },
             guards: Guards::default(),
-            database: Database::Dedicated(pools.database(id, &sealed, PgConnectOptions::new())),
+            database: Database::Dedicated(pools.database(id, &"".into(), PgConnectOptions::new())),
             fresh: routes.freshness.found(asked, subjects),
             plans: Arc::default(),
             router: Weak::<Nowhere>::new(),

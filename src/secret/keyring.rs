@@ -2,28 +2,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretBox, SecretString};
-use uuid::Uuid;
 
+use super::cipher::{self, SealedFor};
+use super::key_text::{self, InvalidKeyring};
+use super::provider::KeyProvider;
 use super::sealed::{Sealed, SecretError};
-
-/// What a sealed value belongs to. It is the associated data of the cipher, so that a value copied to
-/// another owner's row or to another column does not open there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedFor<'a> {
-    /// The client or pool that the value belongs to.
-    pub owner: Uuid,
-    /// The column, and what tells several values in it apart, such as `credential/openai/api_key`.
-    pub column: &'a str,
-}
-
-impl SealedFor<'_> {
-    fn associated_data(&self) -> Vec<u8> {
-        [self.owner.as_bytes(), self.column.as_bytes()].concat()
-    }
-}
 
 /// The keys that seal credentials: XChaCha20-Poly1305, 256 bits, a random nonce a value.
 ///
@@ -44,14 +29,30 @@ impl Keyring {
         }
     }
 
+    /// The keyring of a text of `id:key` entries, apart by commas or white space; the last is the newest. A key is
+    /// 32 bytes in hex, or in base64 of either alphabet.
+    ///
+    /// ```
+    /// use tenantry::Keyring;
+    ///
+    /// let text = "1:dGhpcnR5LXR3byBieXRlcyBmb3IgYW4gZXhhbXBsZSE=,
+    ///             2:6f746865722062797465732c2074686972747920616e642074776f206f662e2e";
+    /// assert_eq!(format!("{:?}", Keyring::from_text(&text.into())?), "Keyring { keys: [1, 2], .. }");
+    /// # Ok::<_, tenantry::InvalidKeyring>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidKeyring`], which tells the number of the entry and nothing of its text.
+    pub fn from_text(text: &SecretString) -> Result<Self, InvalidKeyring> {
+        let (keys, newest) = key_text::read(text.expose_secret())?;
+        let keys = Arc::new(keys);
+        Ok(Self { keys, newest })
+    }
+
     /// Adds the key that new values are sealed with from now on. Values sealed with older keys still open.
     #[must_use]
     pub fn with_newest(self, key_id: u32, key: SecretBox<[u8; 32]>) -> Self {
-        let mut keys: BTreeMap<_, _> = self
-            .keys
-            .iter()
-            .map(|(id, key)| (*id, SecretBox::new(Box::new(*key.expose_secret()))))
-            .collect();
+        let mut keys: BTreeMap<_, _> = self.keys.iter().map(|(id, key)| (*id, copied(key))).collect();
         keys.insert(key_id, key);
         Self {
             keys: Arc::new(keys),
@@ -64,14 +65,7 @@ impl Keyring {
     /// # Errors
     /// [`SecretError::Seal`] where the operating system gives no random bytes.
     pub fn seal(&self, secret: &SecretString, for_: SealedFor<'_>) -> Result<Sealed, SecretError> {
-        let cipher = self.cipher(self.newest)?;
-        let nonce = XNonce::try_generate().map_err(|_| SecretError::Seal)?;
-        let payload = Payload {
-            msg: secret.expose_secret().as_bytes(),
-            aad: &for_.associated_data(),
-        };
-        let ciphertext = cipher.encrypt(&nonce, payload).map_err(|_| SecretError::Seal)?;
-        Ok(Sealed::new(self.newest, &nonce, &ciphertext))
+        cipher::seal(self.newest, self.held(self.newest)?, secret, for_)
     }
 
     /// Opens a secret that was sealed for this owner and column.
@@ -80,24 +74,28 @@ impl Keyring {
     /// [`SecretError`] where the key is missing, or the owner, column, key or bytes are not those it was
     /// sealed with.
     pub fn open(&self, sealed: &Sealed, for_: SealedFor<'_>) -> Result<SecretString, SecretError> {
-        let (key_id, nonce, ciphertext) = sealed.parts().ok_or(SecretError::Malformed)?;
-        let cipher = self.cipher(key_id)?;
-        let payload = Payload {
-            msg: ciphertext,
-            aad: &for_.associated_data(),
-        };
-        let clear = cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .map_err(|_| SecretError::Refused { key_id })?;
-        String::from_utf8(clear)
-            .map(SecretString::from)
-            .map_err(|_| SecretError::NotText)
+        let key_id = sealed.key_id().ok_or(SecretError::Malformed)?;
+        cipher::open(self.held(key_id)?, sealed, for_)
     }
 
-    fn cipher(&self, key_id: u32) -> Result<XChaCha20Poly1305, SecretError> {
-        let key = self.keys.get(&key_id).ok_or(SecretError::UnknownKey { key_id })?;
-        Ok(XChaCha20Poly1305::new(key.expose_secret().into()))
+    fn held(&self, key_id: u32) -> Result<&SecretBox<[u8; 32]>, SecretError> {
+        self.keys.get(&key_id).ok_or(SecretError::UnknownKey { key_id })
     }
+}
+
+#[async_trait]
+impl KeyProvider for Keyring {
+    async fn newest(&self) -> Result<u32, SecretError> {
+        Ok(self.newest)
+    }
+
+    async fn key(&self, key_id: u32) -> Result<SecretBox<[u8; 32]>, SecretError> {
+        self.held(key_id).map(copied)
+    }
+}
+
+fn copied(key: &SecretBox<[u8; 32]>) -> SecretBox<[u8; 32]> {
+    SecretBox::init_with_mut(|copy: &mut [u8; 32]| *copy = *key.expose_secret())
 }
 
 impl fmt::Debug for Keyring {
@@ -110,6 +108,8 @@ impl fmt::Debug for Keyring {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     const ACME: Uuid = Uuid::from_u128(1);

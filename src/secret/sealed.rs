@@ -21,6 +21,11 @@ impl Sealed {
         Self(bytes)
     }
 
+    /// The id of the key it was sealed with; `None` where the bytes are no sealed value.
+    pub(crate) fn key_id(&self) -> Option<u32> {
+        self.parts().map(|(key_id, ..)| key_id)
+    }
+
     /// Key id, nonce and ciphertext; `None` where the bytes are no sealed value.
     pub(super) fn parts(&self) -> Option<(u32, &[u8; NONCE], &[u8])> {
         let rest = self.0.strip_prefix(&HEADER)?;
@@ -58,6 +63,12 @@ pub enum SecretError {
     /// What it opened to is not UTF-8.
     #[error("opens to something that is not text")]
     NotText,
+    /// The key provider cannot tell the key now; it may later.
+    #[error("the key cannot be had: {reason}")]
+    Unavailable {
+        /// Why not. A fixed text, so that nothing secret can be in it: the provider logs the rest itself.
+        reason: &'static str,
+    },
     /// The operating system gave no random bytes, or the cipher refused the length.
     #[error("could not be sealed")]
     Seal,

@@ -46,6 +46,7 @@ pub struct Fixture {
     host: &'static Migrator,
     name: String,
     databases: Mutex<Vec<String>>,
+    keyring: Keyring,
     platform: PlatformDirectory,
     pool: PoolId,
     proxy: Option<Arc<DelayProxy>>,
@@ -54,6 +55,9 @@ pub struct Fixture {
 /// The roles of every fixture: they belong to the server, the databases to the fixture.
 const ADMIN: &str = "tenantry_fixture_admin";
 const APP: &str = "tenantry_fixture_app";
+
+/// What every password and key of a fixture begins with: found in any output, it was told by whoever wrote that.
+const PLANTED: &str = "plantedsecret";
 
 const VECTOR: &str = "create extension if not exists vector";
 
@@ -102,15 +106,18 @@ impl Fixture {
             .create(&platform_database, Some(&templates.platform))
             .await?;
 
-        let keyring = Keyring::new(1, SecretBox::new(Box::new(Sha256::digest(&name).into())));
+        let mut key: [u8; 32] = Sha256::digest(&name).into();
+        key[..PLANTED.len()].copy_from_slice(PLANTED.as_bytes());
+        let keyring = Keyring::new(1, SecretBox::new(Box::new(key)));
         let url = SecretString::from(server.url_as(ADMIN, &password(&server, ADMIN), &platform_database));
-        let platform = PlatformDirectory::connect(&url, keyring).await?;
+        let platform = PlatformDirectory::connect(&url, keyring.clone()).await?;
         let created = std::mem::take(&mut databases.created);
         let mut fixture = Self {
             server,
             host,
             name,
             databases: Mutex::new(created),
+            keyring,
             platform,
             pool: PoolId::new(),
             proxy,
@@ -204,12 +211,17 @@ impl Fixture {
         let url = self
             .server
             .url_as(ADMIN, &password(&self.server, ADMIN), &database);
-        ManagerOptions::new(url, self.platform.keyring.clone())
+        ManagerOptions::new(url, self.keyring.clone())
     }
 
     /// The directory over the platform database.
     pub fn platform(&self) -> &PlatformDirectory {
         &self.platform
+    }
+
+    /// The keys that its credentials are sealed with; there is one, of the id 1.
+    pub fn keyring(&self) -> Keyring {
+        self.keyring.clone()
     }
 
     /// The server that the databases are on.
@@ -319,7 +331,7 @@ impl Drop for Fixture {
 /// The password of a fixture's role: known to those who can connect to the server as its superuser.
 fn password(server: &PgServer, role: &str) -> String {
     let digest = Sha256::digest(format!("{role}:{}", server.url("postgres")));
-    hex::encode(&digest[..16])
+    format!("{PLANTED}{}", hex::encode(&digest[..16]))
 }
 
 fn parse(slug: &str) -> Result<ClientSlug, FixtureError> {

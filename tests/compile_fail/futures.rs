@@ -5,8 +5,9 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use tenantry::schema::{apply_to_dedicated, apply_to_pool};
 use tenantry::{
-    ClientConnectionManager, ClientId, ClientRef, ClientStatus, Directory, Keyring, ManagerOptions,
-    NewClient, NewPool, PlatformDirectory, PoolId, RunOptions, TenantDb, TenantTx,
+    ClientConnectionManager, ClientId, ClientRef, ClientStatus, CredentialKind, Directory, Keyring,
+    ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId, Provider, ResealOptions, RunOptions,
+    TenantDb, TenantRequest, TenantResolver, TenantTx,
 };
 
 fn is_send<T: Send>(future: T) -> T {
@@ -139,11 +140,26 @@ async fn of_a_directory(
     is_send(platform.create_client(client)).await?;
     is_send(platform.activate(id)).await?;
     is_send(platform.set_status(id, ClientStatus::Active)).await?;
-    is_send(platform.set_credential(id, "provider", "kind", &url)).await?;
-    is_send(platform.credential(id, "provider", "kind")).await?;
+    let (provider, kind) = (Provider::OPENAI, CredentialKind::API_KEY);
+    is_send(platform.set_credential(id, &provider, &kind, &url)).await?;
+    is_send(platform.credential(id, &provider, &kind)).await?;
+    is_send(platform.credentials(id)).await?;
+    is_send(platform.remove_credential(id, &provider, &kind)).await?;
+    is_send(platform.sealed_by_key()).await?;
+    is_send(platform.reseal(ResealOptions::default())).await?;
     is_send(Directory::client(&platform, &id.into())).await?;
     is_send(Directory::pool(&platform, pool)).await?;
     is_send(platform.close()).await;
+    Ok(())
+}
+
+#[expect(dead_code, reason = "compiled alone")]
+async fn of_a_request(
+    resolver: TenantResolver,
+    manager: ClientConnectionManager,
+    request: TenantRequest<'_>,
+) -> tenantry::Result<()> {
+    drop(is_send(resolver.tenant(&manager, &request)).await?);
     Ok(())
 }
 

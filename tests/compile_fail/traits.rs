@@ -8,7 +8,7 @@ use sqlx::{Acquire, Executor, PgConnection, PgPool, Postgres};
 use tenantry::{
     Attempt, ClientConnectionManager, ClientId, ClientRecord, ClientRef, ClientSlug, DedicatedPool, Delete,
     Error, Insert, Keyring, ManagerOptions, NewClient, NewPool, PlatformDirectory, Rpc, RunOptions, Select,
-    TenantDb, TenantQuery, TenantTx, Update,
+    TenantDb, TenantQuery, TenantRequest, TenantResolver, TenantTx, Update,
 };
 
 const fn is_send<T: Send>() {}
@@ -25,6 +25,9 @@ const _: () = {
     is_shared::<ClientSlug>();
     is_shared::<Keyring>();
     is_shared::<ManagerOptions>();
+    is_shared::<TenantResolver>();
+    is_sync::<TenantRequest<'_>>();
+    is_send::<TenantRequest<'_>>();
     is_shared::<NewClient>();
     is_shared::<NewPool>();
     is_shared::<Error>();

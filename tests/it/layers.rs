@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. The parts of one row may import each other, and all rows before theirs.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     // An error names its client, a client its tier and its sealed credential.
     &["error", "client", "plan", "secret", "telemetry"],
     &["schema"],
@@ -17,6 +17,7 @@ const LAYERS: [&[&str]; 9] = [
     &["tenant"],
     &["query"],
     &["routing"],
+    &["resolver"],
     &["provision"],
     &["testing"],
 ];

@@ -1,8 +1,8 @@
 //! The log of every change to the platform database.
 #![expect(clippy::disallowed_methods, reason = "reads the log")]
 
-use tenantry::ClientStatus;
 use tenantry::testing::Fixture;
+use tenantry::{ClientStatus, CredentialKind, Provider};
 
 use super::{Outcome, platform_connection};
 use crate::sql::{one, run};
@@ -15,7 +15,12 @@ async fn a_change_and_its_log_commit_together_and_the_log_has_no_secret() -> Out
     let client = fixture.dedicated_client("vast").await?;
     let platform = fixture.platform();
     platform
-        .set_credential(client.id, "openai", "api_key", &"sk-planted".into())
+        .set_credential(
+            client.id,
+            &Provider::OPENAI,
+            &CredentialKind::API_KEY,
+            &"sk-planted".into(),
+        )
         .await?;
     platform.set_status(client.id, ClientStatus::Suspended).await?;
     let logged: Vec<(

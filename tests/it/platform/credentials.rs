@@ -3,7 +3,7 @@
 
 use secrecy::{ExposeSecret as _, SecretBox};
 use tenantry::testing::Fixture;
-use tenantry::{ClientId, ClientRef, Error, ErrorKind, Keyring, SecretError};
+use tenantry::{ClientId, ClientRef, CredentialKind, Error, ErrorKind, Keyring, Provider, SecretError};
 
 use super::{Outcome, directory, keyring, platform_connection};
 use crate::sql::run;
@@ -17,7 +17,10 @@ async fn a_credential_opens_for_its_client_and_nobody_else() -> Outcome {
         fixture.shared_client("acme").await?.id,
         fixture.shared_client("bolt").await?.id,
     );
-    let missing = platform.credential(acme, "openai", "api_key").await.unwrap_err();
+    let missing = platform
+        .credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY)
+        .await
+        .unwrap_err();
     assert!(
         matches!(&missing, Error::MissingCredential { owner, what }
                  if *owner == format!("client {acme}") && what == "api_key of openai"),
@@ -25,9 +28,11 @@ async fn a_credential_opens_for_its_client_and_nobody_else() -> Outcome {
     );
     for secret in ["sk-one", "sk-two"] {
         platform
-            .set_credential(acme, "openai", "api_key", &secret.into())
+            .set_credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY, &secret.into())
             .await?;
-        let opened = platform.credential(acme, "openai", "api_key").await?;
+        let opened = platform
+            .credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY)
+            .await?;
         assert_eq!(opened.expose_secret(), secret);
     }
     for (client, provider, kind) in [
@@ -35,13 +40,16 @@ async fn a_credential_opens_for_its_client_and_nobody_else() -> Outcome {
         (acme, "anthropic", "api_key"),
         (acme, "openai", "org"),
     ] {
-        let missing = platform.credential(client, provider, kind).await.unwrap_err();
+        let missing = platform
+            .credential(client, &provider.parse()?, &kind.parse()?)
+            .await
+            .unwrap_err();
         assert!(matches!(missing, Error::MissingCredential { .. }), "{missing:?}");
         assert_eq!(missing.kind(), ErrorKind::Installation);
     }
     let unknown = ClientId::new();
     let error = platform
-        .set_credential(unknown, "openai", "api_key", &"x".into())
+        .set_credential(unknown, &Provider::OPENAI, &CredentialKind::API_KEY, &"x".into())
         .await
         .unwrap_err();
     assert!(
@@ -61,11 +69,19 @@ async fn a_credential_opens_with_its_key_in_its_place_alone() -> Outcome {
         fixture.shared_client("bolt").await?.id,
     );
     platform
-        .set_credential(acme, "openai", "api_key", &"sk-one".into())
+        .set_credential(
+            acme,
+            &Provider::OPENAI,
+            &CredentialKind::API_KEY,
+            &"sk-one".into(),
+        )
         .await?;
     // Another key of the same id, and a keyring without that id.
     let other_key = directory(&fixture, keyring(9)).await?;
-    let error = other_key.credential(acme, "openai", "api_key").await.unwrap_err();
+    let error = other_key
+        .credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY)
+        .await
+        .unwrap_err();
     assert!(
         matches!(
             &error,
@@ -79,7 +95,7 @@ async fn a_credential_opens_with_its_key_in_its_place_alone() -> Outcome {
     let newer = Keyring::new(2, SecretBox::new(Box::new([9; 32])));
     let error = directory(&fixture, newer)
         .await?
-        .credential(acme, "openai", "api_key")
+        .credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY)
         .await
         .unwrap_err();
     assert!(
@@ -111,7 +127,10 @@ async fn a_credential_opens_with_its_key_in_its_place_alone() -> Outcome {
         .bind(acme)
         .execute(&mut conn)
         .await?;
-        let error = platform.credential(client, provider, kind).await.unwrap_err();
+        let error = platform
+            .credential(client, &provider.parse()?, &kind.parse()?)
+            .await
+            .unwrap_err();
         assert!(
             matches!(
                 &error,
@@ -129,7 +148,10 @@ async fn a_credential_opens_with_its_key_in_its_place_alone() -> Outcome {
         &format!("update platform.clients set deleted_at = now() where id = '{acme}'"),
     )
     .await;
-    let gone = platform.credential(acme, "openai", "api_key").await.unwrap_err();
+    let gone = platform
+        .credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY)
+        .await
+        .unwrap_err();
     assert!(matches!(gone, Error::MissingCredential { .. }), "{gone:?}");
     Ok(())
 }

@@ -6,7 +6,10 @@ use std::fmt::Debug;
 use secrecy::SecretBox;
 use sqlx::PgConnection;
 use tenantry::testing::Fixture;
-use tenantry::{ClientId, ClientRef, Directory as _, Error, Keyring, ManagerOptions, NewClient, NewPool};
+use tenantry::{
+    ClientId, ClientRef, CredentialKind, Directory as _, Error, Keyring, ManagerOptions, NewClient, NewPool,
+    Provider,
+};
 use uuid::Uuid;
 
 use super::{Outcome, SETUP, directory, keyring, platform_connection};
@@ -124,14 +127,13 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
     // Refused at once: a port that nobody listens on is tried again until the pool's patience ends.
     let nowhere = format!("postgres://app:{secret}@localhost/nowhere?host=/nowhere");
     let platform = fixture.platform();
+    let (openai, kind, key) = (Provider::OPENAI, CredentialKind::API_KEY, secret.as_str().into());
     let acme = fixture.shared_client("acme").await?.id;
     let mut texts: Vec<String> = Vec::new();
     let mut debug = |value: &dyn Debug| texts.push(format!("{value:?} {value:#?}"));
 
-    platform
-        .set_credential(acme, "openai", "api_key", &secret.as_str().into())
-        .await?;
-    debug(&platform.credential(acme, "openai", "api_key").await?);
+    platform.set_credential(acme, &openai, &kind, &key).await?;
+    debug(&platform.credential(acme, &openai, &kind).await?);
     let new_client =
         NewClient::new("Vast", "vast".parse()?, "champion").dedicated(nowhere.clone(), nowhere.clone());
     debug(&new_client);
@@ -170,12 +172,12 @@ async fn no_secret_is_shown_or_stored_in_clear() -> Outcome {
         platform.create_client(new_client).await.unwrap_err(),
         platform.register_pool(new_pool).await.unwrap_err(),
         platform
-            .set_credential(acme, "no provider", "api_key", &secret.as_str().into())
+            .set_credential(ClientId::new(), &openai, &kind, &key)
             .await
             .unwrap_err(),
         directory(&fixture, planted_key)
             .await?
-            .credential(acme, "openai", "api_key")
+            .credential(acme, &openai, &kind)
             .await
             .unwrap_err(),
     ];

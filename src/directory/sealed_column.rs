@@ -1,0 +1,72 @@
+use super::credentials::credential_column;
+use super::platform::column;
+
+/// A column of the platform database that holds sealed values, and the statements that seal them anew.
+///
+/// A value is found by its owner, a provider and a kind. Rows that have none of the last two have a hyphen each: it
+/// keeps them behind where a walk begins, which is at nobody, nothing and nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SealedColumn {
+    pub(super) name: &'static str,
+    /// The next rows whose key is not `$4`, after the row of `$1`, `$2` and `$3`, `$5` at most, locked. Who else
+    /// seals anew has other rows; who gives a row a new secret is not waited for: that is sealed with the newest.
+    pub(super) next: &'static str,
+    /// Stores the values of `$4` in the rows of `$1`, `$2` and `$3`.
+    pub(super) store: &'static str,
+    /// How many values each key has sealed.
+    pub(super) count: &'static str,
+    /// Whether writing a row takes the lock on placement, which comes before locks of rows.
+    pub(super) places: bool,
+}
+
+macro_rules! of_rows_by_id {
+    ($table:literal, $column:literal, $name:expr, $places:literal) => {
+        SealedColumn {
+            name: $name,
+            next: concat!(
+                "select id, '-', '-', ", $column, " from platform.", $table,
+                " where (id, '-', '-') > ($1, $2, $3) and substr(", $column, ", 3, 4) <> $4
+                  order by id limit $5 for no key update skip locked"
+            ),
+            store: concat!(
+                "update platform.", $table, " t set ", $column, " = n.sealed
+                 from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) n (id, provider, kind, sealed)
+                 where t.id = n.id"
+            ),
+            count: concat!(
+                "select substr(", $column, ", 3, 4), count(*) from platform.", $table,
+                " where ", $column, " is not null group by 1"
+            ),
+            places: $places,
+        }
+    };
+}
+
+pub(super) const SEALED_COLUMNS: [SealedColumn; 6] = [
+    of_rows_by_id!("pools", "app_connection", column::POOL_APP, true),
+    of_rows_by_id!("pools", "admin_connection", column::POOL_ADMIN, true),
+    of_rows_by_id!("pools", "scope_key", column::POOL_SCOPE_KEY, true),
+    of_rows_by_id!("clients", "app_connection", column::CLIENT_APP, false),
+    of_rows_by_id!("clients", "admin_connection", column::CLIENT_ADMIN, false),
+    SealedColumn {
+        name: "client_credentials.sealed",
+        next: "select client_id, provider, kind, sealed from platform.client_credentials
+               where (client_id, provider, kind) > ($1, $2, $3) and substr(sealed, 3, 4) <> $4
+               order by client_id, provider, kind limit $5 for no key update skip locked",
+        store: "update platform.client_credentials t set sealed = n.sealed
+                from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) n (client_id, provider, kind, sealed)
+                where (t.client_id, t.provider, t.kind) = (n.client_id, n.provider, n.kind)",
+        count: "select substr(sealed, 3, 4), count(*) from platform.client_credentials group by 1",
+        places: false,
+    },
+];
+
+impl SealedColumn {
+    /// What the value of a row is sealed for.
+    pub(super) fn sealed_for(&self, provider: &str, kind: &str) -> String {
+        match provider {
+            "-" => self.name.to_owned(),
+            _ => credential_column(provider, kind),
+        }
+    }
+}

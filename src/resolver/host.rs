@@ -1,0 +1,107 @@
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::client::{ClientDomain, ClientRef, ClientSlug};
+
+/// How host names are read.
+#[derive(Clone, Debug)]
+pub(super) struct Hosts {
+    /// The longest first, so that a base domain below another is its own.
+    pub(super) bases: Vec<Box<str>>,
+    pub(super) own: Vec<Box<str>>,
+    pub(super) reserved: Vec<Box<str>>,
+    pub(super) custom_domains: bool,
+}
+
+const NO_HOST_NAME: &str = "it is not a host name";
+
+impl Hosts {
+    /// The client of a host, with or without a port; `None` where the host is the service's own or an address.
+    pub(super) fn client(&self, host: &str) -> Result<Option<ClientRef>, &'static str> {
+        let Some(name) = name(host)? else { return Ok(None) };
+        if self.own.iter().any(|own| **own == *name) {
+            return Ok(None);
+        }
+        for base in &self.bases {
+            let Some(before) = name.strip_suffix(&**base) else {
+                continue;
+            };
+            if before.is_empty() {
+                return Ok(None);
+            }
+            // Without the dot it is another's domain that ends alike.
+            let Some(label) = before.strip_suffix('.') else {
+                continue;
+            };
+            if self.is_reserved(label) {
+                return Ok(None);
+            }
+            if label.contains('.') {
+                return Err("it has more than one label before the base domain");
+            }
+            let slug: Result<ClientSlug, _> = label.parse();
+            return match slug {
+                Ok(slug) => Ok(Some(slug.into())),
+                Err(_) => Err("it is not a client slug"),
+            };
+        }
+        if !self.custom_domains || !name.contains('.') {
+            return Ok(None);
+        }
+        let domain: Result<ClientDomain, _> = name.parse();
+        domain
+            .map(|domain| Some(domain.into()))
+            .map_err(|_| "it is not a domain")
+    }
+
+    /// Whether the service uses the name itself.
+    pub(super) fn is_reserved(&self, label: &str) -> bool {
+        self.reserved.iter().any(|reserved| **reserved == *label)
+    }
+}
+
+/// The name of a host in lower case, without its port and the dot at its end; `None` where there is none, or an
+/// address.
+pub(super) fn name(host: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
+    if host.is_empty() {
+        return Ok(None);
+    }
+    if let Some(rest) = host.strip_prefix('[') {
+        let (address, port) = rest.split_once(']').ok_or(NO_HOST_NAME)?;
+        let port = match port {
+            "" => "",
+            port => port.strip_prefix(':').ok_or(NO_HOST_NAME)?,
+        };
+        let is_address = address.parse::<Ipv6Addr>().is_ok();
+        return if is_address && is_port(port) {
+            Ok(None)
+        } else {
+            Err(NO_HOST_NAME)
+        };
+    }
+    let (name, port) = host.split_once(':').unwrap_or((host, ""));
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if !is_port(port) || name.len() > 253 || !name.split('.').all(is_label) {
+        return Err(NO_HOST_NAME);
+    }
+    if name.as_bytes()[0].is_ascii_digit() && name.parse::<Ipv4Addr>().is_ok() {
+        return Ok(None);
+    }
+    Ok(Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }))
+}
+
+/// A name in another script comes in as `xn--…`; as it is written it does not come in at all.
+fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn is_port(port: &str) -> bool {
+    port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
+}
