@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use secrecy::{ExposeSecret, SecretString};
-use sha2::{Digest, Sha256};
+use secrecy::SecretString;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -17,6 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use super::catalogue_cell::CatalogueCell;
 use super::own_indexes::OwnIndexCell;
 use crate::client::ClientId;
+use crate::directory::Fingerprint;
 use crate::error::{Error, Result};
 use crate::schema::Catalogue;
 
@@ -51,7 +51,7 @@ pub(crate) struct DedicatedDatabase {
 struct Slot {
     number: u64,
     /// The digest of its URL: another one means another database or role. The sealed URL changes with its key.
-    credential: [u8; 32],
+    credential: Fingerprint,
     connect: PgConnectOptions,
     open: RwLock<Option<Arc<OpenPool>>>,
     /// Held while opening, so that concurrent first uses open once, or fail once.
@@ -100,7 +100,7 @@ impl DedicatedPools {
         url: &SecretString,
         connect: PgConnectOptions,
     ) -> Arc<DedicatedDatabase> {
-        let credential = Sha256::digest(url.expose_secret()).into();
+        let credential = Fingerprint::of(url, "dedicated");
         let handle = |slot| {
             Arc::new(DedicatedDatabase {
                 client,

@@ -82,6 +82,7 @@ impl PlatformDirectory {
         }
         let column = credential_column(provider.as_str(), kind.as_str());
         let sealed = self.seal(secret, of_client(client, &column), owner).await?;
+        let mut writing = self.write("storing a credential").await?;
         let stored = sqlx::query(
             "insert into platform.client_credentials (client_id, provider, kind, sealed)
              select c.id, $2, $3, $4 from platform.clients c where c.id = $1 and c.deleted_at is null
@@ -91,15 +92,15 @@ impl PlatformDirectory {
         .bind(provider.as_str())
         .bind(kind.as_str())
         .bind(sealed)
-        .execute(&self.db)
+        .execute(writing.conn()?)
         .await
         .map_err(failed("storing a credential"))?;
-        match stored.rows_affected() {
-            0 => Err(Error::UnknownClient {
+        if stored.rows_affected() == 0 {
+            return Err(Error::UnknownClient {
                 client: client.into(),
-            }),
-            _ => Ok(()),
+            });
         }
+        writing.commit().await
     }
 
     /// A secret of a client: read from the platform database each time, so that it is the one set last. There is no
@@ -192,15 +193,17 @@ impl PlatformDirectory {
         provider: &Provider,
         kind: &CredentialKind,
     ) -> Result<bool> {
+        let mut writing = self.write("removing a credential").await?;
         let removed = sqlx::query(
             "delete from platform.client_credentials where client_id = $1 and provider = $2 and kind = $3",
         )
         .bind(client)
         .bind(provider.as_str())
         .bind(kind.as_str())
-        .execute(&self.db)
+        .execute(writing.conn()?)
         .await
         .map_err(failed("removing a credential"))?;
+        writing.commit().await?;
         Ok(removed.rows_affected() > 0)
     }
 }

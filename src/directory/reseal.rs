@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::platform::{PlatformDirectory, failed};
@@ -138,9 +137,9 @@ impl PlatformDirectory {
     pub async fn sealed_by_key(&self) -> Result<BTreeMap<u32, u64>> {
         let step = "counting sealed values";
         // One snapshot: a value that moves from column to column meanwhile is counted once.
-        let mut tx = self.db.begin().await.map_err(failed(step))?;
+        let mut reading = self.write(step).await?;
         sqlx::query("set transaction isolation level repeatable read, read only")
-            .execute(&mut *tx)
+            .execute(reading.conn()?)
             .await
             .map_err(failed(step))?;
         let columns: Vec<String> = sqlx::query_scalar(
@@ -149,7 +148,7 @@ impl PlatformDirectory {
              where a.atttypid = 'platform.sealed'::regtype and not a.attisdropped
                and c.relkind in ('r', 'p') and c.relnamespace = 'platform'::regnamespace",
         )
-        .fetch_all(&mut *tx)
+        .fetch_all(reading.conn()?)
         .await
         .map_err(failed(step))?;
         let known: BTreeSet<&str> = SEALED_COLUMNS.iter().map(|column| column.name).collect();
@@ -163,7 +162,7 @@ impl PlatformDirectory {
         let mut counts = BTreeMap::new();
         for column in &SEALED_COLUMNS {
             let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(column.count)
-                .fetch_all(&mut *tx)
+                .fetch_all(reading.conn()?)
                 .await
                 .map_err(failed(step))?;
             for (key_id, values) in rows {
@@ -172,7 +171,7 @@ impl PlatformDirectory {
                 *counts.entry(key_id.unwrap_or_default()).or_default() += values.unsigned_abs();
             }
         }
-        tx.rollback().await.map_err(failed(step))?;
+        reading.commit().await?;
         Ok(counts)
     }
 
@@ -185,10 +184,10 @@ impl PlatformDirectory {
         done: &mut Resealed,
     ) -> Result<Option<Place>> {
         let step = "sealing anew";
-        let mut tx: PgTransaction<'_> = self.db.begin().await.map_err(failed(step))?;
+        let mut writing = self.write(step).await?;
         if column.places {
             sqlx::query("select platform.lock_placement()")
-                .execute(&mut *tx)
+                .execute(writing.conn()?)
                 .await
                 .map_err(failed(step))?;
         }
@@ -198,7 +197,7 @@ impl PlatformDirectory {
             .bind(&from.2)
             .bind(done.key_id.to_be_bytes())
             .bind(i64::from(options.batch))
-            .fetch_all(&mut *tx)
+            .fetch_all(writing.conn()?)
             .await
             .map_err(failed(step))?;
         let last = rows
@@ -235,11 +234,11 @@ impl PlatformDirectory {
                 .bind(stored.1)
                 .bind(stored.2)
                 .bind(stored.3)
-                .execute(&mut *tx)
+                .execute(writing.conn()?)
                 .await
                 .map_err(failed(step))?;
         }
-        tx.commit().await.map_err(failed(step))?;
+        writing.commit().await?;
         done.resealed += resealed;
         done.unopened += unopened;
         named.truncate(options.max_named.saturating_sub(done.named.len()));

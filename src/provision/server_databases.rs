@@ -115,6 +115,11 @@ impl DatabaseProvisioner for ServerDatabases {
     async fn create(&self, client: ClientId) -> Result<DedicatedUrls, HookError> {
         let Names { database, app, admin } = self.names(client)?;
         let mut server = self.connect(&self.url).await?;
+        // One that nobody waits for any more may still be at it: its session holds this to its end.
+        sqlx::query("select pg_advisory_lock(hashtextextended($1, 1413828180))")
+            .bind(&database)
+            .execute(&mut server)
+            .await?;
         let mut urls = Vec::new();
         for role in [&admin, &app] {
             let exists = "select exists (select from pg_catalog.pg_roles where rolname = $1)";
