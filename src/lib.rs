@@ -29,9 +29,12 @@ pub use self::client::{
 };
 pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
 pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, UnknownBinding};
-pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
+pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, PortableError, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
-pub use self::provision::{NewClient, NewPool, Promoted, VectorIndex};
+pub use self::provision::{
+    ExportOptions, ExportReport, NewClient, NewPool, Promoted, RestoreInto, RestoreOptions, RestoreReport,
+    TableRows, VectorIndex,
+};
 pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,
     LockWait, Nearest, Order, Page, Pattern, Recall, RowLock, RowValues, Rpc, Scalar, Search, Select,

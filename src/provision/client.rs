@@ -67,6 +67,10 @@ impl NewClient {
         self
     }
 
+    pub(super) fn client_id(&self) -> ClientId {
+        self.id
+    }
+
     /// The URLs of its dedicated database, for the app role and the admin role. A client of a shared tier
     /// has none.
     #[must_use]
@@ -91,6 +95,12 @@ impl PlatformDirectory {
     /// # Cancel safety
     /// Dropped, the client is not there, or provisioning, or active.
     pub async fn create_client(&self, client: NewClient) -> Result<ClientRecord> {
+        self.insert_client(&client).await?;
+        self.activate(client.id).await
+    }
+
+    /// Notes a client as provisioning.
+    pub(super) async fn insert_client(&self, client: &NewClient) -> Result<()> {
         let id = client.id;
         let slug = client.slug.to_string();
         let seal = |url: &Option<SecretString>, column| {
@@ -121,8 +131,16 @@ impl PlatformDirectory {
                 Some(code) if code == "TN101" => Error::NoPoolWithRoom { slug: slug.clone() },
                 _ => refused("creating", format!("client {slug}"), source),
             }
-        })?;
-        self.activate(id).await
+        })
+        .map(drop)
+    }
+
+    /// Takes back a client that was noted as provisioning, as well as can be.
+    pub(super) async fn forget_provisioning(&self, id: ClientId) {
+        let _ = sqlx::query("delete from platform.clients where id = $1 and status = 'provisioning'")
+            .bind(id)
+            .execute(&self.db)
+            .await;
     }
 
     /// Serves a client that is provisioning: places it in its pool database, then says so in the platform

@@ -2,8 +2,12 @@
 
 mod client;
 mod pool;
+mod portable;
 mod vectors;
 
 pub use self::client::NewClient;
 pub use self::pool::NewPool;
+pub use self::portable::{
+    ExportOptions, ExportReport, RestoreInto, RestoreOptions, RestoreReport, TableRows,
+};
 pub use self::vectors::{Promoted, VectorIndex};

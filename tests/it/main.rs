@@ -15,6 +15,7 @@ mod model;
 mod pgbouncer;
 mod platform;
 mod pooler;
+mod portable;
 mod private_server;
 mod query;
 mod refusals;
