@@ -32,8 +32,8 @@ pub use self::directory::{Binding, Directory, PlatformDirectory, PoolRecord, Unk
 pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, PortableError, Result};
 pub use self::plan::{Features, Hosting, Limits, TierName, UnknownHosting};
 pub use self::provision::{
-    ExportOptions, ExportReport, NewClient, NewPool, Promoted, RestoreInto, RestoreOptions, RestoreReport,
-    TableRows, VectorIndex,
+    EraseOptions, EraseReport, ExportOptions, ExportReport, NewClient, NewPool, Promoted, RestoreInto,
+    RestoreOptions, RestoreReport, TableRows, VectorIndex,
 };
 pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,

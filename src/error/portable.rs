@@ -66,6 +66,12 @@ pub enum PortableError {
         /// Why.
         reason: String,
     },
+    /// Rows are left where they were deleted: a trigger of the host keeps them, or made others.
+    #[error("table {table} still has rows of the client")]
+    RowsLeft {
+        /// The table, with its schema.
+        table: String,
+    },
     /// Reading or writing the file failed.
     #[error("{step} the file failed")]
     File {
@@ -84,6 +90,7 @@ impl PortableError {
             | Self::ForeignRows { .. }
             | Self::SchemaDiffers { .. }
             | Self::ContentDiffers { .. }
+            | Self::RowsLeft { .. }
             | Self::File { .. } => ErrorKind::Installation,
             Self::UnknownTable { .. }
             | Self::NotEmpty { .. }

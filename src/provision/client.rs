@@ -226,6 +226,11 @@ impl PlatformDirectory {
         if let Placement::Pool(pool) = record.placement {
             return Ok((self.pool_admin(pool).await?, record.placement));
         }
+        Ok((self.dedicated_admin(id).await?, record.placement))
+    }
+
+    /// A connection to the database of its own of a client, deleted or not, as its admin role.
+    pub(super) async fn dedicated_admin(&self, id: ClientId) -> Result<PgConnection> {
         let sealed: Option<Sealed> =
             sqlx::query_scalar("select admin_connection from platform.clients where id = $1")
                 .bind(id)
@@ -246,7 +251,7 @@ impl PlatformDirectory {
                 what: what(),
                 source,
             })?;
-        Ok((connect_admin(&url, owner()).await?, record.placement))
+        connect_admin(&url, owner()).await
     }
 
     /// Changes a client in the platform database and, where it shares one, in its pool database, under a new

@@ -6,7 +6,7 @@ mod file;
 mod heading;
 mod restore;
 mod sequences;
-mod session;
+pub(super) mod session;
 mod staged;
 mod target;
 

@@ -1,6 +1,6 @@
 #![expect(clippy::disallowed_methods, reason = "locks a client's placement")]
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::client::{ClientId, Epoch};
 use crate::error::{Error, Result};
@@ -50,4 +50,23 @@ pub(crate) async fn hold(conn: &mut PgConnection, client: ClientId, epoch: Epoch
         .await
         .map(drop)
         .map_err(failed)
+}
+
+/// Makes a pool database refuse the client from now on and for ever, after waiting for its transactions in flight.
+pub(crate) async fn entomb(conn: &mut PgConnection, client: ClientId, epoch: Epoch) -> Result<()> {
+    let failed = |source| Error::of_statement(client, "closing its pool database to it", source);
+    let mut tx = conn.begin().await.map_err(failed)?;
+    let state: Option<String> =
+        sqlx::query_scalar("select state from tenantry.placement where client_id = $1 for update")
+            .bind(client)
+            .fetch_optional(&mut *tx)
+            .await
+            .map_err(failed)?;
+    match state.as_deref() {
+        Some("moved") => return Ok(()),
+        None | Some("incoming" | "active") => {}
+        Some(_) => return Err(Error::Relocating { client }),
+    }
+    super::place(&mut tx, client, "moved", epoch).await?;
+    tx.commit().await.map_err(failed)
 }

@@ -16,7 +16,7 @@ pub(crate) use self::catalogue::{
 };
 pub(crate) use self::content_hash::{ContentHash, TEXT_SETTINGS};
 pub(crate) use self::copy::{Loading, Unloading};
-pub(crate) use self::hold::{expect_here, hold};
+pub(crate) use self::hold::{entomb, expect_here, hold};
 pub use self::install::{Installed, apply_to_dedicated, apply_to_pool};
 pub(crate) use self::install::{
     apply_to_platform, install_scope_key, next_scope_key_id, place, renew, retire_scope_keys,

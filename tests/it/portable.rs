@@ -6,6 +6,7 @@
 
 mod attacks;
 mod damage;
+mod erasure;
 mod refusals;
 mod round_trip;
 mod snapshot;

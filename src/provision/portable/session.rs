@@ -19,14 +19,27 @@ const SETTINGS: &str = "set row_security = off; set statement_timeout = 0; set t
 /// Settings that a server before 17 does not know.
 const NEW_SETTINGS: &str = "set transaction_timeout = 0; ";
 
-/// Prepares a connection of the admin role, for itself alone, and begins a transaction on it.
-pub(super) async fn begin(
+/// Prepares a connection of the admin role and begins a transaction on it.
+pub(in crate::provision) async fn begin(
     admin: &mut PgConnection,
     client: ClientId,
     lock_timeout: Duration,
     mode: &str,
 ) -> Result<()> {
-    let failed = |source| Error::of_statement(client, "beginning a transaction of the admin role", source);
+    prepare(admin, client, lock_timeout).await?;
+    let sql = format!("begin {mode}");
+    execute(admin, client, "beginning a transaction of the admin role", sql)
+        .await
+        .map(drop)
+}
+
+/// Prepares a connection of the admin role, which is of this use alone.
+pub(in crate::provision) async fn prepare(
+    admin: &mut PgConnection,
+    client: ClientId,
+    lock_timeout: Duration,
+) -> Result<()> {
+    let failed = |source| Error::of_statement(client, "preparing a session of the admin role", source);
     let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::int4")
         .fetch_one(&mut *admin)
         .await
@@ -37,7 +50,7 @@ pub(super) async fn begin(
         SETTINGS.replace(NEW_SETTINGS, "")
     };
     let millis = lock_timeout.as_millis().clamp(1, 2_147_483_647);
-    let sql = format!("{settings}; {TEXT_SETTINGS}; set lock_timeout = {millis}; begin {mode}");
+    let sql = format!("{settings}; {TEXT_SETTINGS}; set lock_timeout = {millis}");
     sqlx::raw_sql(AssertSqlSafe(sql))
         .execute(admin)
         .await
@@ -45,7 +58,7 @@ pub(super) async fn begin(
         .map_err(failed)
 }
 
-pub(super) async fn execute(
+pub(in crate::provision) async fn execute(
     admin: &mut PgConnection,
     client: ClientId,
     step: &str,
@@ -59,7 +72,7 @@ pub(super) async fn execute(
 }
 
 /// Whether the query, which answers with one boolean, says so.
-pub(super) async fn is_so(
+pub(in crate::provision) async fn is_so(
     admin: &mut PgConnection,
     client: ClientId,
     step: &str,
@@ -72,14 +85,22 @@ pub(super) async fn is_so(
         .map_err(|source| Error::of_statement(client, step, source))
 }
 
-pub(super) async fn commit(admin: &mut PgConnection) -> sqlx::Result<()> {
+pub(in crate::provision) async fn commit(admin: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql("commit").execute(admin).await.map(drop)
 }
 
 /// From here on texts name what they name with its schema, and no code of the host may run that counts on its own path.
-pub(super) async fn spell_out_names(admin: &mut PgConnection, client: ClientId) -> Result<()> {
+pub(in crate::provision) async fn spell_out_names(admin: &mut PgConnection, client: ClientId) -> Result<()> {
     let sql = "set local search_path = pg_catalog".to_owned();
     execute(admin, client, "setting the search path", sql)
         .await
         .map(drop)
+}
+
+/// The name of the database.
+pub(in crate::provision) async fn database(admin: &mut PgConnection, client: ClientId) -> Result<String> {
+    sqlx::query_scalar("select current_database()::text")
+        .fetch_one(admin)
+        .await
+        .map_err(|source| Error::of_statement(client, "reading the name of its database", source))
 }
