@@ -1,5 +1,3 @@
-#![expect(clippy::disallowed_methods, reason = "copies rows between databases")]
-
 use std::fmt;
 
 use futures_core::stream::BoxStream;
@@ -37,9 +35,12 @@ impl<'c> Unloading<'c> {
     ) -> Result<Self> {
         let values: Vec<String> = table
             .columns()
-            .map(|column| match column.as_text {
-                true => format!("{}::pg_catalog.text", column.sql),
-                false => column.sql.clone(),
+            .map(|column| {
+                if column.as_text {
+                    format!("{}::pg_catalog.text", column.sql)
+                } else {
+                    column.sql.clone()
+                }
             })
             .collect();
         let fields = fields(values.len());

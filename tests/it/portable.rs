@@ -1,6 +1,7 @@
 //! One client as a file: out of its database and into another, whole or not at all; and erased.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     reason = "the functions that the tests share panic like tests"
 )]
 

@@ -37,11 +37,10 @@ const STEP: &str = "noting an erasure";
 
 #[derive(sqlx::FromRow)]
 struct Standing {
-    status: String,
     pool_id: Option<PoolId>,
     has_database: bool,
-    is_due: bool,
-    due: Option<String>,
+    /// Why it may not be erased yet.
+    refusal: Option<String>,
     began: bool,
     finished: bool,
     found: Option<Json<Found>>,
@@ -66,18 +65,12 @@ impl PlatformDirectory {
         let standing = standing.ok_or(Error::UnknownClient {
             client: client.into(),
         })?;
-        let refuse = |reason| Error::Portable {
-            client,
-            source: PortableError::NotErasable { reason },
-        };
         if !standing.began {
-            match standing.due {
-                None => {
-                    let status = standing.status;
-                    return Err(refuse(format!("it is {status}, and not archived or deleted")));
-                }
-                Some(due) if !standing.is_due => return Err(refuse(format!("it is kept until {due}"))),
-                Some(_) => {}
+            if let Some(reason) = standing.refusal {
+                return Err(Error::Portable {
+                    client,
+                    source: PortableError::NotErasable { reason },
+                });
             }
             for sql in [
                 "insert into platform.erasures (client_id) values ($1)",
@@ -156,9 +149,12 @@ impl PlatformDirectory {
 }
 
 const STANDING: &str = "
-select c.status, c.pool_id, c.admin_connection is not null or c.app_connection is not null as has_database,
-       coalesce(k.since + make_interval(secs => $2) <= now(), false) as is_due,
-       to_char((k.since + make_interval(secs => $2)) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC') as due,
+select c.pool_id, c.admin_connection is not null or c.app_connection is not null as has_database,
+       case when k.since is null then format('it is %s, and not archived or deleted', c.status)
+            when k.since + make_interval(secs => $2) > now() then
+                'it is kept until ' || to_char((k.since + make_interval(secs => $2)) at time zone 'UTC',
+                                               'YYYY-MM-DD HH24:MI:SS UTC')
+       end as refusal,
        e.client_id is not null as began, e.finished_at is not null as finished, e.found
 from platform.clients c
 left join platform.erasures e on e.client_id = c.id

@@ -40,9 +40,10 @@ pub(super) async fn count(admin: &mut PgConnection, manifest: &Manifest) -> Resu
         tables,
         vector_indexes: own.flatten().map(|index| index.name.clone()).collect(),
         credentials: 0,
-        database: match manifest.shared {
-            true => None,
-            false => Some(session::database(admin, client).await?),
+        database: if manifest.shared {
+            None
+        } else {
+            Some(session::database(admin, client).await?)
         },
     })
 }

@@ -11,7 +11,7 @@ use super::staged;
 use super::target::{Target, targets};
 use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement};
 use crate::directory::{Directory, PlatformDirectory};
-use crate::error::{Error, PortableError, Result};
+use crate::error::{Error, PortableError, Result, is_connection_failure};
 use crate::provision::NewClient;
 use crate::schema::{self, ContentHash, Loading, Manifest};
 
@@ -337,13 +337,11 @@ async fn verify(
 }
 
 async fn commit(admin: &mut PgConnection, client: ClientId) -> Result<()> {
-    session::commit(admin)
-        .await
-        .map_err(|source| match crate::error::is_connection_failure(&source) {
-            true => Error::CommitUnknown {
-                client,
-                source: source.into(),
-            },
-            false => Error::of_statement(client, "committing the rows", source),
-        })
+    session::commit(admin).await.map_err(|source| {
+        if is_connection_failure(&source) {
+            let source = source.into();
+            return Error::CommitUnknown { client, source };
+        }
+        Error::of_statement(client, "committing the rows", source)
+    })
 }

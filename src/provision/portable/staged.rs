@@ -25,9 +25,12 @@ pub(super) async fn create(
     let columns: Vec<String> = target
         .columns
         .iter()
-        .map(|column| match column.as_text {
-            true => format!("{0}::pg_catalog.text as {0}", column.sql),
-            false => column.sql.clone(),
+        .map(|column| {
+            if column.as_text {
+                format!("{0}::pg_catalog.text as {0}", column.sql)
+            } else {
+                column.sql.clone()
+            }
         })
         .collect();
     let sql = format!(
@@ -85,9 +88,10 @@ fn insert(client: ClientId, number: usize, target: &Target<'_>) -> String {
     }
     for column in &target.columns {
         names.push(&column.sql);
-        values.push(match column.as_text {
-            true => format!("{}::{}", column.sql, column.type_sql),
-            false => column.sql.clone(),
+        values.push(if column.as_text {
+            format!("{}::{}", column.sql, column.type_sql)
+        } else {
+            column.sql.clone()
         });
     }
     format!(

@@ -33,7 +33,9 @@ async fn a_file_that_was_cut_or_changed_anywhere_restores_nothing() -> Outcome {
     }
     // A byte in every section, and elsewhere at random: sections with a million bytes have the most.
     let spread = (0..40).map(|n| n * (file.len() / 40) + n);
-    let in_each = ends.windows(2).map(|section| (section[0] + section[1]) / 2);
+    let in_each = ends
+        .windows(2)
+        .map(|section| usize::midpoint(section[0], section[1]));
     for at in spread.chain(in_each).chain(ends[..ends.len() - 1].to_vec()) {
         let mut flipped = file.clone();
         flipped[at] ^= 1 << (at % 8);
