@@ -110,7 +110,8 @@ impl PlatformDirectory {
     /// nor provisioning; [`Error::Relocating`]; [`Error::Constraint`] and [`Error::Statement`] where the database
     /// refuses rows, or the client's transactions in flight do not end in time; [`Error::CommitUnknown`]; and for one
     /// to be created those of [`create_client`](Self::create_client). After each but `CommitUnknown` nothing was
-    /// restored, and a client that was created for it is gone.
+    /// restored, and a client that was created for it is gone; only where activating it fails, it is provisioning with
+    /// all rows, and [`activate`](Self::activate) goes on.
     ///
     /// # Cancel safety
     /// Dropped, all rows were restored or none. A client that was to be created can be left provisioning, not served,
