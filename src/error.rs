@@ -2,6 +2,7 @@
 
 mod constraint;
 mod kind;
+mod portable;
 mod sqlstate;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 pub use self::constraint::ConstraintKind;
 use self::constraint::named;
 pub use self::kind::ErrorKind;
+pub use self::portable::PortableError;
 pub(crate) use self::sqlstate::{
     is_connection_failure, is_lost_scope, is_lost_statement, is_of_failed_transaction, is_of_kernel,
     is_of_types, is_overtaken, was_never_sent,
@@ -386,6 +388,15 @@ pub enum Error {
         /// What the database or the connection said.
         #[source]
         source: Arc<sqlx::Error>,
+    },
+    /// A client could not be exported, restored, cloned or erased.
+    #[error("client {client} could not be taken from or put into its database")]
+    Portable {
+        /// The client.
+        client: ClientId,
+        /// Why not.
+        #[source]
+        source: PortableError,
     },
     /// The migrations of a database failed, or are not those that were applied to it.
     #[error("{database}: the {set} migrations failed")]

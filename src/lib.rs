@@ -35,15 +35,16 @@ pub use self::directory::{
     CredentialRecord, Directory, Following, InvalidClientCursor, Month, PlatformDirectory, PoolRecord,
     ResealOptions, Resealed, TakeUsage, TakenUsage, UnknownBinding, UnknownMonth, Unopened, Usage,
 };
-pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, Result};
+pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, PortableError, Result};
 pub use self::plan::{
     Feature, Features, Grace, Hosting, InvalidCatalog, InvalidPlanName, Limit, Limits, Settings, Tier,
     TierCatalog, TierName, UnknownHosting,
 };
 pub use self::provision::{
     AppliedTiers, Approval, ClientEvent, ClientEventKind, ClientSetup, DatabaseProvisioner, DedicatedUrls,
-    EventSink, HookError, NewClient, NewPool, Promoted, Provisioning, ServerDatabases, UnfinishedProvision,
-    VectorIndex,
+    EraseOptions, EraseReport, EventSink, ExportOptions, ExportReport, HookError, NewClient, NewPool,
+    Promoted, Provisioning, RestoreInto, RestoreOptions, RestoreReport, ServerDatabases, TableRows,
+    UnfinishedProvision, VectorIndex,
 };
 pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,

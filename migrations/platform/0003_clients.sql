@@ -18,6 +18,7 @@ create table platform.clients (
     external_ref      text,
     domain            text,
     status            text        not null default 'provisioning',
+    status_since      timestamptz not null default now(),
     tier              text        not null,
     hosting           text        not null,
     max_sidekicks     integer,
@@ -232,6 +233,8 @@ begin
             using errcode = 'check_violation', constraint = 'clients_id_fixed',
                   schema = 'platform', table = 'clients', column = 'id';
     end if;
+    -- Whoever counts from the day that it was archived must not begin anew with every other change.
+    new.status_since := case when new.status = old.status then old.status_since else now() end;
     if new.epoch < old.epoch then
         raise exception 'the epoch of client % cannot fall from % to %', old.id, old.epoch, new.epoch
             using errcode = 'check_violation', constraint = 'clients_epoch_never_falls',

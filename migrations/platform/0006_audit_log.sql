@@ -32,7 +32,7 @@ as $$
     where c.key = any (p_columns)
 $$;
 
--- Its arguments name the columns that identify a row. A row that only updated_at or the derived
+-- Its arguments name the columns that identify a row. A row that only updated_at, status_since or the derived
 -- client_count tells apart has not changed.
 create function platform.audit() returns trigger
 language plpgsql
@@ -55,7 +55,7 @@ begin
     end if;
     v_columns := array(
         select k from jsonb_object_keys(coalesce(v_new, v_old)) k
-        where v_old -> k is distinct from v_new -> k and k not in ('updated_at', 'client_count'));
+        where v_old -> k is distinct from v_new -> k and k not in ('updated_at', 'client_count', 'status_since'));
     if v_columns = '{}' then
         return null;
     end if;

@@ -66,6 +66,7 @@ impl Error {
             | Self::Hook { .. }
             | Self::Constraint { .. } => ErrorKind::Database,
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
+            Self::Portable { source, .. } => source.kind(),
             Self::NoPoolWithRoom { .. }
             | Self::MissingCredential { .. }
             | Self::WrongKey { .. }

@@ -104,10 +104,16 @@ impl PlatformDirectory {
     /// # Cancel safety
     /// Dropped, the client is not there, or provisioning, or active.
     pub async fn create_client(&self, client: NewClient) -> Result<ClientRecord> {
-        let mut writing = self.write("creating").await?;
-        let id = self.insert_client(&mut writing, &client).await?;
-        writing.commit().await?;
+        let id = self.create_provisioning(&client).await?;
         self.activate(id).await
+    }
+
+    /// Notes a client as provisioning, placed as its tier demands.
+    pub(super) async fn create_provisioning(&self, client: &NewClient) -> Result<ClientId> {
+        let mut writing = self.write("creating").await?;
+        let id = self.insert_client(&mut writing, client).await?;
+        writing.commit().await?;
+        Ok(id)
     }
 
     /// The client as provisioning, placed as its tier demands.
@@ -150,6 +156,21 @@ impl PlatformDirectory {
             }
         })?;
         Ok(id)
+    }
+
+    /// Takes back a client that was noted as provisioning, as well as can be.
+    pub(super) async fn forget_provisioning(&self, id: ClientId) {
+        let Ok(mut writing) = self.write("taking back").await else {
+            return;
+        };
+        let Ok(conn) = writing.conn() else { return };
+        let removed = sqlx::query("delete from platform.clients where id = $1 and status = 'provisioning'")
+            .bind(id)
+            .execute(conn)
+            .await;
+        if removed.is_ok() {
+            let _ = writing.commit().await;
+        }
     }
 
     /// Serves a client that is provisioning: places it in its pool database, then says so in the platform
@@ -195,6 +216,11 @@ impl PlatformDirectory {
         if let Placement::Pool(pool) = record.placement {
             return Ok((self.pool_admin(pool).await?, record.placement));
         }
+        Ok((self.dedicated_admin(id).await?, record.placement))
+    }
+
+    /// A connection to the database of its own of a client, deleted or not, as its admin role.
+    pub(super) async fn dedicated_admin(&self, id: ClientId) -> Result<PgConnection> {
         let sealed: Option<Sealed> =
             sqlx::query_scalar("select admin_connection from platform.clients where id = $1")
                 .bind(id)
@@ -210,6 +236,6 @@ impl PlatformDirectory {
         let url = self
             .open(&sealed, of_client(id, column::CLIENT_ADMIN), owner)
             .await?;
-        Ok((connect_admin(&url, owner()).await?, record.placement))
+        connect_admin(&url, owner()).await
     }
 }

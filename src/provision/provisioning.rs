@@ -4,6 +4,7 @@
 )]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
@@ -12,6 +13,7 @@ use sqlx::{Connection, PgConnection};
 use super::client::NewClient;
 use super::client_setup::ClientSetup;
 use super::database_provisioner::{DatabaseProvisioner, HookError};
+use super::erase::{EraseOptions, EraseReport};
 use super::pool::connect_admin;
 use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement};
 use crate::directory::{Directory, PlatformDirectory, column, failed, of_client};
@@ -166,6 +168,52 @@ impl Provisioning {
         outcome
     }
 
+    /// Gives a client up whose set-up has not ended: whatever there is of it is removed, and its names are free.
+    ///
+    /// # Errors
+    /// [`Error::UnknownClient`]; [`Error::Refused`] where it is not provisioning; [`Error::Busy`] where another
+    /// process is setting it up; else as [`remove`](Self::remove).
+    ///
+    /// # Cancel safety
+    /// Dropped, some of it was removed. Once it is deleted, [`remove`](Self::remove) goes on.
+    pub async fn abandon(&self, id: ClientId) -> Result<()> {
+        let alone = self.alone(id).await?;
+        let unknown = || Error::UnknownClient { client: id.into() };
+        let record = self.platform.client(&ClientRef::Id(id)).await?;
+        if record.ok_or_else(unknown)?.status != ClientStatus::Provisioning {
+            return Err(Error::Refused {
+                what: format!("client {id}"),
+                step: "abandoning",
+                reason: "it was set up: archive or delete it, and remove it then".to_owned(),
+            });
+        }
+        self.platform.delete_client(id).await?;
+        self.remove(id, &EraseOptions::default().after(Duration::ZERO))
+            .await?;
+        let _ = alone.close().await;
+        Ok(())
+    }
+
+    /// Erases a client as [`erase_client`](PlatformDirectory::erase_client) does, and its own database with it, where
+    /// something makes databases.
+    ///
+    /// # Errors
+    /// As [`erase_client`](PlatformDirectory::erase_client); [`Error::Hook`] where its database could not be removed.
+    ///
+    /// # Cancel safety
+    /// Dropped, some of it was removed. Call it again.
+    pub async fn remove(&self, id: ClientId, options: &EraseOptions) -> Result<EraseReport> {
+        let erased = self.platform.erase_client(id, options).await?;
+        if let Some(databases) = &self.databases {
+            databases.remove(id).await.map_err(|source| Error::Hook {
+                client: id,
+                hook: "removing its database".to_owned(),
+                source: source.into(),
+            })?;
+        }
+        Ok(erased)
+    }
+
     /// The clients whose set-up has begun and not ended, the oldest first, 1,000 at most.
     ///
     /// # Errors
@@ -198,7 +246,7 @@ impl Provisioning {
         Err(Error::Busy {
             client: id,
             what: "its set-up, which another process is at",
-            waited: std::time::Duration::ZERO,
+            waited: Duration::ZERO,
         })
     }
 

@@ -1,14 +1,14 @@
 mod build;
 mod target;
 
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 use self::build::Builder;
 use self::target::Target;
 use crate::client::ClientId;
 use crate::directory::PlatformDirectory;
 use crate::error::{Error, Result};
-use crate::schema::vectors::Metric;
+use crate::schema::vectors::{Metric, OwnIndexes, VectorColumn};
 
 /// An approximate index of one client on a column of vectors: an HNSW graph over the client's own rows, in half
 /// precision. Other clients' rows are not in it, and shape none of its answers.
@@ -135,10 +135,29 @@ impl PlatformDirectory {
         let (mut admin, place) = self.client_admin(client).await?;
         let target = Target::find(&mut admin, client, place, table, column).await?;
         let mut builder = Builder::begin(&mut admin, client).await?;
-        let dropped = builder.drop_all(&target).await;
+        let dropped = builder.drop_all(target.column()).await;
         let _ = admin.close().await;
         dropped
     }
+}
+
+/// Drops all own indexes of a client on those columns.
+pub(super) async fn drop_own(
+    admin: &mut PgConnection,
+    client: ClientId,
+    columns: Vec<VectorColumn<'_>>,
+) -> Result<()> {
+    let indexes = OwnIndexes::load(admin)
+        .await
+        .map_err(failed(client, "reading its own indexes"))?;
+    let has_own = |column: &VectorColumn<'_>| {
+        let mut own = Metric::ALL.iter();
+        own.any(|metric| indexes.find(*column, client, *metric).is_some())
+    };
+    for column in columns.into_iter().filter(has_own) {
+        Builder::begin(admin, client).await?.drop_all(column).await?;
+    }
+    Ok(())
 }
 
 impl VectorIndex {

@@ -1,7 +1,12 @@
 //! One database: its kernel, the host's migrations, the catalogue of its tables, and whether it is safe.
 
+mod binary_rows;
 mod catalogue;
+mod content_hash;
+mod copy;
+mod hold;
 mod install;
+mod manifest;
 mod safety;
 mod types;
 pub(crate) mod vectors;
@@ -9,10 +14,14 @@ pub(crate) mod vectors;
 pub(crate) use self::catalogue::{
     CLIENT_COLUMN, CLIENT_PARAMETER, Catalogue, Column, ForeignKey, Function, Table, TableKind, nearest_name,
 };
+pub(crate) use self::content_hash::{ContentHash, TEXT_SETTINGS};
+pub(crate) use self::copy::{Loading, Unloading};
+pub(crate) use self::hold::{entomb, expect_here, hold};
 pub use self::install::{Installed, apply_to_dedicated, apply_to_pool};
 pub(crate) use self::install::{
     apply_to_platform, install_scope_key, next_scope_key_id, place, renew, retire_scope_keys,
 };
+pub(crate) use self::manifest::{HostColumn, HostSequence, HostTable, Manifest, by_reference};
 pub use self::safety::KnownLeaks;
 pub(crate) use self::safety::{Strictness, check_pool};
 pub(crate) use self::types::value_of_each_type;

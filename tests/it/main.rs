@@ -18,6 +18,7 @@ mod pgbouncer;
 mod plans;
 mod platform;
 mod pooler;
+mod portable;
 mod private_server;
 mod query;
 mod refusals;

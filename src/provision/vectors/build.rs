@@ -11,7 +11,7 @@ use super::target::{Leaf, Target};
 use super::{Promoted, VectorIndex, failed};
 use crate::client::ClientId;
 use crate::error::{Error, Result};
-use crate::schema::vectors::{Metric, OwnIndex, OwnIndexes};
+use crate::schema::vectors::{Metric, OwnIndex, OwnIndexes, VectorColumn};
 
 /// Builds and drops the indexes of a database, one at a time.
 ///
@@ -75,7 +75,7 @@ impl<'c> Builder<'c> {
         index: &VectorIndex,
     ) -> Result<Promoted> {
         let name = target.column().index_name(self.client, index.metric);
-        if let Some(there) = self.own(target, index.metric).await? {
+        if let Some(there) = self.own(target.column(), index.metric).await? {
             if there.valid {
                 return Ok(promoted(&there, false));
             }
@@ -89,7 +89,7 @@ impl<'c> Builder<'c> {
             let Err(error) = outcome else { break };
             // What a build that was given up leaves slows every write. Where it cannot be dropped either, the next
             // call does it.
-            if let Ok(Some(there)) = self.own(target, index.metric).await
+            if let Ok(Some(there)) = self.own(target.column(), index.metric).await
                 && !there.valid
             {
                 let _ = self.drop_index(&there, 1).await;
@@ -105,17 +105,20 @@ impl<'c> Builder<'c> {
             })
             .await?;
         self.execute(&analyze).await.map_err(&building)?;
-        let built = self.own(target, index.metric).await?.filter(|built| built.valid);
+        let built = self
+            .own(target.column(), index.metric)
+            .await?
+            .filter(|built| built.valid);
         built
             .map(|built| promoted(&built, true))
             .ok_or_else(|| building(sqlx::Error::RowNotFound))
     }
 
     /// Drops the client's indexes on the column, whatever they are for. Says whether there were any.
-    pub(super) async fn drop_all(&mut self, target: &Target) -> Result<bool> {
+    pub(super) async fn drop_all(&mut self, column: VectorColumn<'_>) -> Result<bool> {
         let mut any = false;
         for metric in Metric::ALL {
-            if let Some(there) = self.own(target, metric).await? {
+            if let Some(there) = self.own(column, metric).await? {
                 self.drop_index(&there, TURNS).await?;
                 any = true;
             }
@@ -123,11 +126,11 @@ impl<'c> Builder<'c> {
         Ok(any)
     }
 
-    async fn own(&mut self, target: &Target, metric: Metric) -> Result<Option<OwnIndex>> {
+    async fn own(&mut self, column: VectorColumn<'_>, metric: Metric) -> Result<Option<OwnIndex>> {
         let indexes = OwnIndexes::load(self.admin)
             .await
             .map_err(failed(self.client, "reading its own indexes"))?;
-        Ok(indexes.find(target.column(), self.client, metric).cloned())
+        Ok(indexes.find(column, self.client, metric).cloned())
     }
 
     async fn drop_index(&mut self, index: &OwnIndex, turns: u32) -> Result<()> {

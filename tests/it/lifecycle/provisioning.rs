@@ -145,6 +145,20 @@ async fn what_was_not_approved_or_cannot_be_made_is_told() -> Outcome {
         assert!(told.contains(what), "{told}");
         assert!(!told.contains("planted"), "{told}");
     }
+    // Given up: nothing is left of it, and its name is free.
+    let failing = platform.provisioning().setup(Welcome::new("guide").failing(9));
+    for new in [shared("lost"), dedicated("gone")] {
+        let slug = new.slug().clone();
+        assert!(failing.provision(new.clone()).await.is_err());
+        let unfinished = failing.unfinished().await?;
+        failing.abandon(unfinished.last().unwrap().client).await?;
+        let unknown = platform.manager.tenant(slug).await.unwrap_err();
+        assert!(matches!(unknown, Error::UnknownClient { .. }), "{unknown:?}");
+        let again = provisioning.provision(new).await?;
+        let refused = provisioning.abandon(again.id).await.unwrap_err();
+        assert!(matches!(refused, Error::Refused { .. }), "{refused:?}");
+    }
+    assert_eq!(platform.made().await.len(), 1);
     // Where one that can is there, it goes on.
     provisioning.resume(id).await?;
     assert_eq!(

@@ -1,0 +1,117 @@
+//! Whoever is killed midway leaves nothing, and nobody writes meanwhile.
+
+use tenantry::RestoreOptions;
+use tokio::io::AsyncWriteExt as _;
+
+use super::{Outcome, Place, ROWS, count, shared};
+use crate::sql::{connect, one, run, until};
+
+#[tokio::test]
+async fn a_restore_that_is_killed_midway_leaves_nothing() -> Outcome {
+    let mut place = Place::set().await?;
+    let file = place.export().await?;
+    let bolt = place.fixture.shared_client("bolt").await?.id;
+    let platform = place.fixture.platform();
+    let options = RestoreOptions::default();
+    let half = file.len() / 2;
+
+    // Dropped, while it waits for the second half.
+    let mut from = tokio::io::duplex(1024);
+    let feeding = async {
+        from.1.write_all(&file[..half]).await.unwrap();
+        until(&mut place.admin, LOADING).await;
+    };
+    tokio::select! {
+        outcome = platform.restore_client(bolt, &mut from.0, &options) => panic!("{outcome:?}"),
+        () = feeding => {}
+    }
+    drop(from);
+    until(&mut place.admin, &LOADING.replace("exists", "not exists")).await;
+    assert_eq!(count(&mut place.admin, bolt).await, 0);
+
+    // Its session is ended by the server.
+    let (mut to, from) = tokio::io::duplex(1024);
+    let ending = async {
+        to.write_all(&file[..half]).await?;
+        let mut admin = connect(place.fixture.admin_options(&place.fixture.database("pool-1"))).await;
+        until(&mut admin, LOADING).await;
+        run(&mut admin, END).await;
+        // It may be gone already.
+        let _ = to.write_all(&file[half..]).await;
+        Ok::<_, std::io::Error>(())
+    };
+    let (restored, ended) = tokio::join!(platform.restore_client(bolt, from, &options), ending);
+    ended?;
+    assert!(restored.is_err(), "{restored:?}");
+    assert_eq!(count(&mut place.admin, bolt).await, 0);
+    let waiting =
+        format!("select count(*) from tenantry.placement where client_id = '{bolt}' and state = 'active'");
+    assert_eq!(one::<i64>(&mut place.admin, &waiting).await, 1);
+
+    platform.restore_client(bolt, &file[..], &options).await?;
+    assert_eq!(count(&mut place.admin, bolt).await, ROWS);
+    platform
+        .restore_client(shared("twin"), &file[..], &options)
+        .await?;
+    place.fixture.close().await;
+    Ok(())
+}
+
+const LOADING: &str = "select exists (select from pg_stat_activity
+    where datname = current_database() and query ~ '^copy .* from stdin' and state <> 'idle')";
+
+const END: &str = "select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and query ~ '^copy .* from stdin' and state <> 'idle'";
+
+#[tokio::test]
+async fn a_client_that_writes_while_it_is_restored_waits_for_the_end() -> Outcome {
+    let mut place = Place::set().await?;
+    let file = place.export().await?;
+    let platform = place.fixture.platform();
+    let bolt = place.fixture.shared_client("bolt").await?.id;
+    let vast = place.fixture.dedicated_client("vast").await?.id;
+    let manager = place.fixture.manager().await?;
+    let options = RestoreOptions::default();
+    for (client, database) in [(bolt, "pool-1"), (vast, "vast")] {
+        let mut admin = connect(place.fixture.admin_options(&place.fixture.database(database))).await;
+        let db = manager.tenant(client).await?;
+        // A session that is bound already.
+        assert_eq!(db.query("nodes").count().await?, 0);
+        let (mut to, from) = tokio::io::duplex(1024);
+        let feeding = async {
+            to.write_all(&file[..file.len() / 2]).await?;
+            until(&mut admin, LOADING).await;
+            let insert = db.insert("nodes").set("id", 1_000_000).execute();
+            let waiting = async {
+                until(&mut admin, WAITING).await;
+                to.write_all(&file[file.len() / 2..]).await
+            };
+            let (inserted, written) = tokio::join!(insert, waiting);
+            written?;
+            Ok::<_, std::io::Error>(inserted)
+        };
+        let (restored, inserted) = tokio::join!(platform.restore_client(client, from, &options), feeding);
+        restored?;
+        inserted??;
+        assert_eq!(count(&mut admin, client).await, ROWS + 1);
+    }
+    // The neighbour never waited: its rows can be written in the meantime, as those of a restore that has begun.
+    let (mut to, from) = tokio::io::duplex(1024);
+    let acme = manager.tenant(place.acme).await?;
+    let feeding = async {
+        to.write_all(&file[..file.len() / 2]).await?;
+        until(&mut place.admin, LOADING).await;
+        let inserted = acme.insert("nodes").set("id", 1_000_000).execute().await;
+        to.write_all(&file[file.len() / 2..]).await?;
+        Ok::<_, std::io::Error>(inserted)
+    };
+    let (restored, inserted) = tokio::join!(platform.restore_client(shared("twin"), from, &options), feeding);
+    restored?;
+    inserted??;
+    manager.close().await;
+    place.fixture.close().await;
+    Ok(())
+}
+
+const WAITING: &str = "select exists (select from pg_locks l where not l.granted
+    and l.database = (select oid from pg_database where datname = current_database()))";
