@@ -68,7 +68,8 @@ async fn no_function_of_the_kernel_is_called_but_those_that_are_granted(arena: &
                 "enter",
                 "hello",
                 "kernel",
-                "leave"
+                "leave",
+                "take_step"
             ]
         ),
         // Asks for a table that is not granted.
@@ -80,7 +81,8 @@ async fn no_function_of_the_kernel_is_called_but_those_that_are_granted(arena: &
                 "current_client",
                 "enter",
                 "kernel",
-                "leave"
+                "leave",
+                "take_step"
             ]
         ),
     }

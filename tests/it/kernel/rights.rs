@@ -35,7 +35,8 @@ async fn functions_of_the_kernel_are_made_as_the_scope_needs_them() {
             "enter",
             "hello",
             "kernel",
-            "leave"
+            "leave",
+            "take_step"
         ]
     );
     for (name, owned_by_superuser, config) in &definers {
@@ -49,7 +50,7 @@ async fn functions_of_the_kernel_are_made_as_the_scope_needs_them() {
 }
 
 #[tokio::test]
-async fn the_app_role_has_six_functions_of_the_kernel_and_no_table() {
+async fn the_app_role_has_seven_functions_of_the_kernel_and_no_table() {
     let mut pool = Pool::start().await;
     let id = pool.id();
     let executable: Vec<(String,)> = rows(
@@ -67,7 +68,8 @@ async fn the_app_role_has_six_functions_of_the_kernel_and_no_table() {
             "enter",
             "hello",
             "kernel",
-            "leave"
+            "leave",
+            "take_step"
         ]
     );
 

@@ -15,7 +15,7 @@ async fn a_client_is_set_up_in_a_pool_or_in_a_database_of_its_own() -> Outcome {
         .provisioning()
         .setup(Welcome::new("guide"))
         .setup(Welcome::new("scribe"));
-    for client in [shared("acme"), dedicated("vast")] {
+    for client in [shared("acme"), shared("bolt"), dedicated("vast")] {
         let slug = client.slug().clone();
         let record = provisioning.provision(client).await?;
         assert_eq!(record.status, ClientStatus::Active);

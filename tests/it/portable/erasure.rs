@@ -20,6 +20,7 @@ fn at_once() -> EraseOptions {
 
 #[tokio::test]
 async fn an_erased_client_leaves_nothing_and_its_neighbour_loses_nothing() -> Outcome {
+    let (openai, key) = (&Provider::OPENAI, &CredentialKind::API_KEY);
     let mut place = Place::set().await?;
     let acme = place.acme;
     let bolt = place.fixture.shared_client("bolt").await?.id;
@@ -27,20 +28,10 @@ async fn an_erased_client_leaves_nothing_and_its_neighbour_loses_nothing() -> Ou
     let neighbours = all_rows(&mut place.admin, Some(bolt)).await;
     let platform = place.fixture.platform();
     platform
-        .set_credential(
-            acme,
-            &Provider::OPENAI,
-            &CredentialKind::API_KEY,
-            &"sk-acme".into(),
-        )
+        .set_credential(acme, openai, key, &"sk-acme".into())
         .await?;
     platform
-        .set_credential(
-            bolt,
-            &Provider::OPENAI,
-            &CredentialKind::API_KEY,
-            &"sk-bolt".into(),
-        )
+        .set_credential(bolt, openai, key, &"sk-bolt".into())
         .await?;
     let index = VectorIndex::new("kinds", "vector");
     let promoted = platform.promote_vectors(acme, &index).await?.index;
@@ -98,15 +89,8 @@ async fn an_erased_client_leaves_nothing_and_its_neighbour_loses_nothing() -> Ou
     assert_eq!(count(&mut place.admin, acme).await, 0);
     let tombstone = format!("select state from tenantry.placement where client_id = '{acme}'");
     assert_eq!(one::<String>(&mut place.admin, &tombstone).await, "moved");
-    assert!(
-        platform
-            .credential(acme, &Provider::OPENAI, &CredentialKind::API_KEY)
-            .await
-            .is_err()
-    );
-    platform
-        .credential(bolt, &Provider::OPENAI, &CredentialKind::API_KEY)
-        .await?;
+    assert!(platform.credential(acme, openai, key).await.is_err());
+    platform.credential(bolt, openai, key).await?;
     assert!(matches!(
         platform.activate(acme).await,
         Err(Error::UnknownClient { .. })
