@@ -390,7 +390,7 @@ pub enum Error {
         source: Arc<sqlx::Error>,
     },
     /// A client could not be exported, restored, cloned or erased.
-    #[error("client {client} could not be taken from or put into its database")]
+    #[error("client {client} could not be exported, restored or erased")]
     Portable {
         /// The client.
         client: ClientId,

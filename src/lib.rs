@@ -4,9 +4,10 @@
 //!
 //! [`ClientConnectionManager`] routes a client ([`ClientRef`]) to its database and gives a [`TenantDb`]; that one asks
 //! ([`TenantQuery`], [`Rpc`]), begins transactions ([`TenantTx`]), or runs them until they are through
-//! ([`TenantDb::run`]). A [`TenantResolver`] finds the client of a request. [`PlatformDirectory`] holds clients, pools
-//! and credentials, sealed by the keys of a [`KeyProvider`]. [`schema`] installs kernels and host migrations. [`Error`] says who, what and which step; [`Error::kind`] says what to do about
-//! it.
+//! ([`TenantDb::run`]). A [`TenantResolver`] finds the client of a request. [`PlatformDirectory`] holds clients, pools,
+//! tiers ([`TierCatalog`]) and credentials, sealed by the keys of a [`KeyProvider`]; [`Provisioning`] sets clients up.
+//! [`schema`] installs kernels and host migrations. [`Error`] says who, what and which step; [`Error::kind`] says what
+//! to do about it.
 
 mod client;
 mod database;

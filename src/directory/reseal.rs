@@ -137,11 +137,7 @@ impl PlatformDirectory {
     pub async fn sealed_by_key(&self) -> Result<BTreeMap<u32, u64>> {
         let step = "counting sealed values";
         // One snapshot: a value that moves from column to column meanwhile is counted once.
-        let mut reading = self.write(step).await?;
-        sqlx::query("set transaction isolation level repeatable read, read only")
-            .execute(reading.conn()?)
-            .await
-            .map_err(failed(step))?;
+        let mut reading = self.snapshot(step).await?;
         let columns: Vec<String> = sqlx::query_scalar(
             "select c.relname || '.' || a.attname
              from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid

@@ -39,13 +39,8 @@ impl PlatformDirectory {
     }
 
     pub(crate) async fn write(&self, step: &'static str) -> Result<Writing> {
-        let conn = self.db.acquire().await.map_err(failed(step))?;
-        let mut writing = Writing {
-            conn: Some(conn),
-            step,
-        };
+        let mut writing = self.begin(step, "begin").await?;
         let conn = writing.conn()?;
-        conn.execute(sqlx::raw_sql("begin")).await.map_err(failed(step))?;
         if let Some(actor) = &self.actor {
             sqlx::query("select set_config('platform.actor', $1, true)")
                 .bind(&**actor)
@@ -53,6 +48,23 @@ impl PlatformDirectory {
                 .await
                 .map_err(failed(step))?;
         }
+        Ok(writing)
+    }
+
+    /// A transaction of one snapshot, that changes nothing.
+    pub(crate) async fn snapshot(&self, step: &'static str) -> Result<Writing> {
+        self.begin(step, "begin isolation level repeatable read, read only")
+            .await
+    }
+
+    async fn begin(&self, step: &'static str, sql: &'static str) -> Result<Writing> {
+        let conn = self.db.acquire().await.map_err(failed(step))?;
+        let mut writing = Writing {
+            conn: Some(conn),
+            step,
+        };
+        let begun = writing.conn()?.execute(sqlx::raw_sql(sql)).await;
+        begun.map_err(failed(step))?;
         Ok(writing)
     }
 }

@@ -110,11 +110,13 @@ impl PlatformDirectory {
     /// has begun it is not undone. Called again, it goes on where it was interrupted, or tells again what it removed.
     ///
     /// # Errors
-    /// [`Error::UnknownClient`]; [`Error::Portable`] where the client is not archived or deleted for long enough, a
-    /// table is not classified, or a trigger of the host keeps rows; [`Error::Relocating`];
-    /// [`Error::MissingCredential`], [`Error::WrongKey`] and [`Error::Unreachable`] where the admin role cannot
-    /// connect; to be retried, [`Error::Busy`] where an index is built in its database, and [`Error::Statement`] where
-    /// transactions in flight do not end in time.
+    /// [`Error::UnknownClient`](crate::Error::UnknownClient); [`Error::Portable`](crate::Error::Portable) where the
+    /// client is not archived or deleted for long enough, a table is not classified, or a trigger of the host keeps
+    /// rows; [`Error::Relocating`](crate::Error::Relocating);
+    /// [`Error::MissingCredential`](crate::Error::MissingCredential), [`Error::WrongKey`](crate::Error::WrongKey) and
+    /// [`Error::Unreachable`](crate::Error::Unreachable) where the admin role cannot connect; to be retried,
+    /// [`Error::Busy`](crate::Error::Busy) where an index is built in its database, and
+    /// [`Error::Statement`](crate::Error::Statement) where transactions in flight do not end in time.
     ///
     /// # Cancel safety
     /// Dropped, some of it was removed. Call it again.

@@ -113,14 +113,16 @@ impl PlatformDirectory {
             credentials: u64::try_from(credentials).unwrap_or_default(),
             ..counted
         };
+        let mut writing = self.write(STEP).await?;
         let Json(found): Json<Found> = sqlx::query_scalar(
             "update platform.erasures set found = coalesce(found, $2) where client_id = $1 returning found",
         )
         .bind(client)
         .bind(Json(counted))
-        .fetch_one(&self.db)
+        .fetch_one(writing.conn()?)
         .await
         .map_err(failed(STEP))?;
+        writing.commit().await?;
         Ok(found)
     }
 
