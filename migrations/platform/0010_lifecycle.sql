@@ -87,3 +87,13 @@ create trigger no_truncate before truncate on platform.stock
     for each statement execute function platform.refuse('delete its rows');
 
 revoke all on platform.provisions, platform.stock, platform.events from public;
+
+-- When processes last looked a client up. Neither logged nor told: it changes with every client in use.
+create table platform.activity (
+    client_id uuid        primary key,
+    seen_at   timestamptz not null default now(),
+    constraint activity_client_id_fkey
+        foreign key (client_id) references platform.clients (id) on delete cascade
+);
+
+revoke all on platform.activity from public;

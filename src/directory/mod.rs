@@ -1,5 +1,6 @@
 //! Who the clients are: the contract of a directory, and the one that keeps them in a platform database.
 
+mod activity;
 mod audit_log;
 mod binding;
 mod change;
@@ -61,6 +62,14 @@ pub trait Directory: Send + Sync + fmt::Debug {
     /// [`Error::Platform`] where the directory cannot tell now.
     async fn changes(&self) -> Result<Option<Changes>> {
         Ok(None)
+    }
+
+    /// Takes note of clients that were looked up lately. Defaults to nothing.
+    ///
+    /// # Errors
+    /// [`Error::Platform`] where the directory cannot take it now; it is told again.
+    async fn note_active(&self, _clients: &[ClientId]) -> Result<()> {
+        Ok(())
     }
 
     /// The tiers that are offered. Defaults to none: no error then says which tier would lift a limit.

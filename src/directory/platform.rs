@@ -240,6 +240,10 @@ impl Directory for PlatformDirectory {
         feed::changes(&self.db, &self.following).await.map(Some)
     }
 
+    async fn note_active(&self, clients: &[ClientId]) -> Result<()> {
+        self.note_in_use(clients).await
+    }
+
     async fn tiers(&self) -> Result<TierCatalog> {
         tier_rows::offered(&self.db).await
     }

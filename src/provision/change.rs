@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use secrecy::SecretString;
 use sqlx::types::Json;
 use sqlx::{Connection, Postgres, QueryBuilder};
@@ -84,6 +86,23 @@ impl PlatformDirectory {
             update.push(", admin_connection = ").push_bind(admin);
         })
         .await
+    }
+
+    /// Archives clients that nobody has used for so long, as
+    /// [`inactive_clients`](PlatformDirectory::inactive_clients) lists them, so many at most. Returns who was. An
+    /// archived client is served again by [`set_status`](Self::set_status).
+    ///
+    /// # Errors
+    /// As [`set_status`](Self::set_status), of the first that could not be: those before it were.
+    ///
+    /// # Cancel safety
+    /// Dropped, some of them were archived.
+    pub async fn archive_inactive(&self, idle: Duration, limit: u16) -> Result<Vec<ClientId>> {
+        let inactive = self.inactive_clients(idle, limit).await?;
+        for client in &inactive {
+            self.set_status(*client, ClientStatus::Archived).await?;
+        }
+        Ok(inactive)
     }
 
     /// Deletes a client softly: it is unknown by every name from then on, which are free for others, and refused

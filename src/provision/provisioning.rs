@@ -164,7 +164,7 @@ impl Provisioning {
         if let Err(failure) = &outcome {
             self.note_failure(id, failure).await;
         }
-        let _ = alone.close().await;
+        let_go(alone).await;
         outcome
     }
 
@@ -190,7 +190,7 @@ impl Provisioning {
         self.platform.delete_client(id).await?;
         self.remove(id, &EraseOptions::default().after(Duration::ZERO))
             .await?;
-        let _ = alone.close().await;
+        let_go(alone).await;
         Ok(())
     }
 
@@ -395,6 +395,14 @@ impl Provisioning {
             .map(drop)
             .map_err(failed("noting how far a client is"))
     }
+}
+
+/// Gives the client's lock back before the session ends, which takes the server a moment after it was closed.
+async fn let_go(mut alone: PgConnection) {
+    let _ = sqlx::query("select pg_advisory_unlock_all()")
+        .execute(&mut alone)
+        .await;
+    let _ = alone.close().await;
 }
 
 /// A connection to a database as the admin role that was made for it.

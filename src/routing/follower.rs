@@ -1,11 +1,15 @@
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use crate::client::ClientId;
 use crate::directory::Directory;
 use crate::tenant::Freshness;
 
@@ -14,6 +18,8 @@ use crate::tenant::Freshness;
 pub(super) struct Follower {
     directory: Arc<dyn Directory>,
     freshness: Arc<Freshness>,
+    /// Who was looked up since it was last told.
+    active: Arc<Mutex<HashSet<ClientId>>>,
     hears: watch::Sender<bool>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -22,11 +28,16 @@ pub(super) struct Follower {
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often it is told who was looked up, and how many at most.
+const TELL_EVERY: Duration = Duration::from_mins(1);
+const MOST_ACTIVE: usize = 100_000;
+
 impl Follower {
     pub(super) fn new(directory: Arc<dyn Directory>, freshness: Arc<Freshness>) -> Self {
         Self {
             directory,
             freshness,
+            active: Arc::default(),
             hears: watch::Sender::new(false),
             task: Mutex::default(),
         }
@@ -39,11 +50,20 @@ impl Follower {
             let following = follow(
                 Arc::clone(&self.directory),
                 Arc::clone(&self.freshness),
+                Arc::clone(&self.active),
                 self.hears.clone(),
             );
             #[expect(clippy::disallowed_methods, reason = "ended by `end` and by Drop")]
             let spawned = tokio::spawn(following);
             *task = Some(spawned);
+        }
+    }
+
+    /// A client was looked up.
+    pub(super) fn looked_up(&self, client: ClientId) {
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        if active.len() < MOST_ACTIVE {
+            active.insert(client);
         }
     }
 
@@ -59,6 +79,7 @@ impl Follower {
         if let Some(task) = task {
             task.abort();
             let _ = task.await;
+            tell_of(&*self.directory, &self.active).await;
         }
         self.freshness.unheard();
     }
@@ -74,8 +95,30 @@ impl Drop for Follower {
     }
 }
 
-async fn follow(directory: Arc<dyn Directory>, freshness: Arc<Freshness>, hears: watch::Sender<bool>) {
+/// Tells the directory who was looked up. What it does not take is told the next time.
+async fn tell_of(directory: &dyn Directory, active: &Mutex<HashSet<ClientId>>) {
+    let told = std::mem::take(&mut *active.lock().unwrap_or_else(PoisonError::into_inner));
+    if told.is_empty() {
+        return;
+    }
+    let clients: Vec<ClientId> = told.iter().copied().collect();
+    if let Err(error) = directory.note_active(&clients).await {
+        tracing::debug!(%error, "who is in use was not noted");
+        active.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+    }
+}
+
+async fn follow(
+    directory: Arc<dyn Directory>,
+    freshness: Arc<Freshness>,
+    active: Arc<Mutex<HashSet<ClientId>>>,
+    hears: watch::Sender<bool>,
+) {
     let mut pause = FIRST_PAUSE;
+    // Beside the changes, which must not wait for it.
+    let mut told: Option<BoxFuture<'_, ()>> = None;
+    let mut tell = interval(TELL_EVERY);
+    tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         match directory.changes().await {
             Ok(None) => return,
@@ -84,13 +127,19 @@ async fn follow(directory: Arc<dyn Directory>, freshness: Arc<Freshness>, hears:
                 hears.send_replace(true);
                 pause = FIRST_PAUSE;
                 loop {
-                    match changes.next().await {
-                        Some(Ok(change)) => freshness.note(change),
-                        Some(Err(error)) => {
-                            tracing::warn!(%error, "changes of the directory are not heard of");
-                            break;
-                        }
-                        None => break,
+                    tokio::select! {
+                        // Changes first: they must not wait.
+                        biased;
+                        change = changes.next() => match change {
+                            Some(Ok(change)) => freshness.note(change),
+                            Some(Err(error)) => {
+                                tracing::warn!(%error, "changes of the directory are not heard of");
+                                break;
+                            }
+                            None => break,
+                        },
+                        _ = tell.tick() => told = Some(Box::pin(tell_of(&*directory, &active))),
+                        () = done(&mut told) => told = None,
                     }
                 }
                 freshness.unheard();
@@ -102,6 +151,14 @@ async fn follow(directory: Arc<dyn Directory>, freshness: Arc<Freshness>, hears:
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+}
+
+/// The end of what is under way; never, where nothing is.
+async fn done(told: &mut Option<BoxFuture<'_, ()>>) {
+    match told {
+        Some(told) => told.await,
+        None => std::future::pending().await,
     }
 }
 

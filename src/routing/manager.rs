@@ -236,6 +236,7 @@ impl Inner {
                 status: record.status,
             });
         }
+        self.follower.looked_up(record.id);
         let (database, pool) = match record.placement {
             Placement::Pool(pool) => (Database::Pool(self.pool(pool).await?), Some(Change::Pool(pool))),
             Placement::Dedicated => (Database::Dedicated(self.dedicated(&record).await?), None),

@@ -8,6 +8,7 @@
     reason = "the functions that the tests share panic like tests"
 )]
 
+mod activity;
 mod events;
 mod interrupted;
 mod provisioning;
