@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::directory::Directory;
-use crate::tenant::Freshness;
+use crate::tenant::{Freshness, TICK};
 
 /// Follows the changes of a directory for as long as it lives, and takes note of each.
 #[derive(Debug)]
@@ -84,7 +84,11 @@ async fn follow(directory: Arc<dyn Directory>, freshness: Arc<Freshness>, hears:
                 hears.send_replace(true);
                 pause = FIRST_PAUSE;
                 loop {
-                    match changes.next().await {
+                    let next = tokio::select! {
+                        next = changes.next() => next,
+                        () = ticking(&freshness) => None,
+                    };
+                    match next {
                         Some(Ok(change)) => freshness.note(change),
                         Some(Err(error)) => {
                             tracing::warn!(%error, "changes of the directory are not heard of");
@@ -102,6 +106,14 @@ async fn follow(directory: Arc<dyn Directory>, freshness: Arc<Freshness>, hears:
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+}
+
+/// Reads the clock for all who ask, and never ends.
+async fn ticking(freshness: &Freshness) {
+    loop {
+        freshness.tick();
+        tokio::time::sleep(TICK).await;
     }
 }
 
