@@ -9,6 +9,7 @@ mod connection_url;
 mod credentials;
 mod feed;
 mod following;
+mod idle;
 mod look_ups;
 mod platform;
 mod pool_record;

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join;
+use futures_util::future::join3;
 use secrecy::SecretString;
-use sqlx::PgPool;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::types::Json;
+use sqlx::{PgPool, Postgres};
 
 use super::connection_url::connect_options;
 use super::following::Following;
+use super::idle::Idle;
 use super::look_ups::LookUps;
 use super::{Changes, Directory, Month, PoolRecord, TakeUsage, TakenUsage, feed, tier_rows, usage_rows};
 use crate::client::{ClientId, ClientRecord, ClientRef, Placement, PoolId};
@@ -33,6 +35,7 @@ use crate::secret::{CredentialValidator, KeyProvider, Keys, Sealed, SealedFor};
 pub struct PlatformDirectory {
     pub(crate) db: PgPool,
     look_ups: LookUps,
+    idle: Idle,
     pub(crate) keys: Keys,
     pub(super) validator: Option<Arc<dyn CredentialValidator>>,
     following: Following,
@@ -90,6 +93,7 @@ impl PlatformDirectory {
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT);
         let look_ups = LookUps::new(options.clone(), MAX_CONNECTIONS as usize, ACQUIRE_TIMEOUT);
+        let idle = Idle::new(options.clone(), ACQUIRE_TIMEOUT);
         let db = pool
             .connect_with(options)
             .await
@@ -101,6 +105,7 @@ impl PlatformDirectory {
         Ok(Self {
             db,
             look_ups,
+            idle,
             keys,
             validator: None,
             following: Following::default(),
@@ -130,7 +135,17 @@ impl PlatformDirectory {
 
     /// Closes the connections and waits for those in use.
     pub async fn close(&self) {
-        join(self.db.close(), self.look_ups.close()).await;
+        join3(self.db.close(), self.look_ups.close(), self.idle.close()).await;
+    }
+
+    /// A connection to the platform database that is held for long, beside those for short work.
+    pub(crate) async fn lock_connection(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        self.idle.locks().acquire().await
+    }
+
+    /// Connections to a pool database by that URL, for short work of its admin role.
+    pub(crate) fn admins(&self, pool: PoolId, url: &SecretString) -> Result<PgPool> {
+        self.idle.admins(pool, url, ACQUIRE_TIMEOUT)
     }
 
     pub(crate) async fn seal(

@@ -4,7 +4,7 @@
 )]
 
 use secrecy::SecretString;
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::pool::connect_admin;
 use crate::client::{
@@ -13,7 +13,6 @@ use crate::client::{
 use crate::directory::{Directory, PlatformDirectory, Writing, column, failed, of_client, refused};
 use crate::error::{Error, Result};
 use crate::plan::TierName;
-use crate::schema;
 use crate::secret::Sealed;
 
 /// A client to be created. Its tier decides whether it shares a pool or has a database of its own.
@@ -192,9 +191,7 @@ impl PlatformDirectory {
             status => return Err(Error::NotServed { client: id, status }),
         }
         if let Placement::Pool(pool) = record.placement {
-            let mut admin = self.pool_admin(pool).await?;
-            schema::place(&mut admin, id, "active", record.epoch).await?;
-            let _ = admin.close().await;
+            self.place(id, pool, record.epoch).await?;
         }
         let mut writing = self.write("activating").await?;
         sqlx::query(

@@ -5,7 +5,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{Connection, PgConnection, Postgres};
 
-use crate::client::PoolId;
+use crate::client::{ClientId, Epoch, PoolId};
 use crate::directory::{Binding, PlatformDirectory, column, connect_options, failed, of_pool, refused};
 use crate::error::{Error, Result};
 use crate::schema;
@@ -192,8 +192,25 @@ impl PlatformDirectory {
         writing.commit().await
     }
 
+    /// Places a client in the pool database, as being served there under that epoch.
+    pub(super) async fn place(&self, client: ClientId, pool: PoolId, epoch: Epoch) -> Result<()> {
+        let url = self.pool_admin_url(pool).await?;
+        let conn = self.admins(pool, &url)?.acquire().await;
+        let mut conn = conn.map_err(|source| Error::Unreachable {
+            database: format!("pool {pool}"),
+            step: "connecting as the admin role",
+            source: source.into(),
+        })?;
+        schema::place(&mut conn, client, "active", epoch).await
+    }
+
     /// A connection to the pool database as its admin role.
     pub(super) async fn pool_admin(&self, pool: PoolId) -> Result<PgConnection> {
+        let url = self.pool_admin_url(pool).await?;
+        connect_admin(&url, format!("pool {pool}")).await
+    }
+
+    async fn pool_admin_url(&self, pool: PoolId) -> Result<SecretString> {
         let owner = format!("pool {pool}");
         let sealed: Option<Sealed> =
             sqlx::query_scalar("select admin_connection from platform.pools where id = $1")
@@ -207,8 +224,7 @@ impl PlatformDirectory {
             what: column::POOL_ADMIN.to_owned(),
         })?;
         let for_ = of_pool(pool, column::POOL_ADMIN);
-        let url = self.open(&sealed, for_, || owner.clone()).await?;
-        connect_admin(&url, owner).await
+        self.open(&sealed, for_, || owner.clone()).await
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
-use sqlx::{Connection, PgConnection};
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, PgConnection, Postgres};
 
 use super::client::NewClient;
 use super::client_setup::ClientSetup;
@@ -164,7 +165,7 @@ impl Provisioning {
         if let Err(failure) = &outcome {
             self.note_failure(id, failure).await;
         }
-        let_go(alone).await;
+        alone.end().await;
         outcome
     }
 
@@ -190,7 +191,7 @@ impl Provisioning {
         self.platform.delete_client(id).await?;
         self.remove(id, &EraseOptions::default().after(Duration::ZERO))
             .await?;
-        let_go(alone).await;
+        alone.end().await;
         Ok(())
     }
 
@@ -230,18 +231,17 @@ impl Provisioning {
         .map_err(failed("listing unfinished clients"))
     }
 
-    /// A session that holds the client's lock for as long as it is open: it ends with the process.
-    async fn alone(&self, id: ClientId) -> Result<PgConnection> {
+    /// A session that holds the client's lock: it ends with the process.
+    async fn alone(&self, id: ClientId) -> Result<Alone> {
         const STEP: &str = "setting a client up";
-        let conn = self.platform.db.acquire().await.map_err(failed(STEP))?;
-        let mut conn = conn.detach();
-        let alone: bool = sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 1413828180))")
-            .bind(format!("provision {id}"))
-            .fetch_one(&mut conn)
+        let conn = self.platform.lock_connection().await.map_err(failed(STEP))?;
+        let mut alone = Alone { conn: Some(conn), id };
+        if alone
+            .says("select pg_try_advisory_lock(hashtextextended($1, 1413828180))")
             .await
-            .map_err(failed(STEP))?;
-        if alone {
-            return Ok(conn);
+            .map_err(failed(STEP))?
+        {
+            return Ok(alone);
         }
         Err(Error::Busy {
             client: id,
@@ -265,9 +265,7 @@ impl Provisioning {
         self.note_attempt(id).await?;
         match record.placement {
             Placement::Pool(pool) => {
-                let mut admin = self.platform.pool_admin(pool).await?;
-                schema::place(&mut admin, id, "active", record.epoch).await?;
-                let _ = admin.close().await;
+                self.platform.place(id, pool, record.epoch).await?;
                 self.note(id, "placed").await?;
             }
             Placement::Dedicated => {
@@ -397,12 +395,38 @@ impl Provisioning {
     }
 }
 
-/// Gives the client's lock back before the session ends, which takes the server a moment after it was closed.
-async fn let_go(mut alone: PgConnection) {
-    let _ = sqlx::query("select pg_advisory_unlock_all()")
-        .execute(&mut alone)
-        .await;
-    let _ = alone.close().await;
+/// Whoever sets a client up, with nobody else at it. Dropped before its end, its connection closes: given back, it
+/// could still hold the lock.
+struct Alone {
+    // `None` only after it was given back.
+    conn: Option<PoolConnection<Postgres>>,
+    id: ClientId,
+}
+
+impl Alone {
+    /// Lets others at it. Where that cannot be said, the connection closes.
+    async fn end(mut self) {
+        let unlocked = self.says("select pg_advisory_unlock(hashtextextended($1, 1413828180))");
+        if matches!(unlocked.await, Ok(true)) {
+            drop(self.conn.take());
+        }
+    }
+
+    async fn says(&mut self, sql: &'static str) -> sqlx::Result<bool> {
+        let conn = self.conn.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
+        sqlx::query_scalar(sql)
+            .bind(format!("provision {}", self.id))
+            .fetch_one(conn)
+            .await
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            drop(conn.detach());
+        }
+    }
 }
 
 /// A connection to a database as the admin role that was made for it.

@@ -73,35 +73,59 @@ pub(super) fn name(host: &str) -> Result<Option<Cow<'_, str>>, &'static str> {
             port => port.strip_prefix(':').ok_or(NO_HOST_NAME)?,
         };
         let is_address = address.parse::<Ipv6Addr>().is_ok();
-        return if is_address && is_port(port) {
+        return if is_address && is_port(port.as_bytes()) {
             Ok(None)
         } else {
             Err(NO_HOST_NAME)
         };
     }
-    let (name, port) = host.split_once(':').unwrap_or((host, ""));
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if !is_port(port) || name.len() > 253 || !name.split('.').all(is_label) {
-        return Err(NO_HOST_NAME);
-    }
+    let read = read(host.as_bytes()).ok_or(NO_HOST_NAME)?;
+    let name = &host[..read.length];
     if name.as_bytes()[0].is_ascii_digit() && name.parse::<Ipv4Addr>().is_ok() {
         return Ok(None);
     }
-    Ok(Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    Ok(Some(if read.has_upper_case {
         Cow::Owned(name.to_ascii_lowercase())
     } else {
         Cow::Borrowed(name)
     }))
 }
 
-/// A name in another script comes in as `xn--…`; as it is written it does not come in at all.
-fn is_label(label: &str) -> bool {
-    (1..=63).contains(&label.len())
-        && label
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+struct Read {
+    /// Of the name, without its port and the dot at its end.
+    length: usize,
+    has_upper_case: bool,
 }
 
-fn is_port(port: &str) -> bool {
-    port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit())
+/// Goes over a host once; `None` where it is no host name. A name in another script comes in as `xn--…`; as it is
+/// written it does not come in at all.
+fn read(host: &[u8]) -> Option<Read> {
+    let mut has_upper_case = false;
+    let mut label = 0;
+    let mut end = host.len();
+    for (at, byte) in host.iter().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => label += 1,
+            b'A'..=b'Z' => {
+                label += 1;
+                has_upper_case = true;
+            }
+            b'.' if (1..=63).contains(&label) => label = 0,
+            b':' => {
+                end = at;
+                break;
+            }
+            _ => return None,
+        }
+    }
+    let port = host.get(end + 1..).unwrap_or_default();
+    let length = if label == 0 { end.checked_sub(1)? } else { end };
+    (label <= 63 && length <= 253 && is_port(port)).then_some(Read {
+        length,
+        has_upper_case,
+    })
+}
+
+fn is_port(port: &[u8]) -> bool {
+    port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
 }

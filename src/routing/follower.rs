@@ -6,12 +6,12 @@ use futures_core::future::BoxFuture;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 use crate::client::ClientId;
 use crate::directory::Directory;
-use crate::tenant::Freshness;
+use crate::tenant::{Freshness, TICK};
 
 /// Follows the changes of a directory for as long as it lives, and takes note of each.
 #[derive(Debug)]
@@ -117,12 +117,15 @@ async fn follow(
     let mut pause = FIRST_PAUSE;
     // Beside the changes, which must not wait for it.
     let mut told: Option<BoxFuture<'_, ()>> = None;
-    let mut tell = interval(TELL_EVERY);
-    tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut tell, mut clock) = (interval(TELL_EVERY), interval(TICK));
+    for timer in [&mut tell, &mut clock] {
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
         match directory.changes().await {
             Ok(None) => return,
             Ok(Some(mut changes)) => {
+                let began = Instant::now();
                 freshness.heard();
                 hears.send_replace(true);
                 pause = FIRST_PAUSE;
@@ -138,12 +141,18 @@ async fn follow(
                             }
                             None => break,
                         },
+                        // For all who ask, and do not read it themselves.
+                        _ = clock.tick() => freshness.tick(),
                         _ = tell.tick() => told = Some(Box::pin(tell_of(&*directory, &active))),
                         () = done(&mut told) => told = None,
                     }
                 }
                 freshness.unheard();
                 hears.send_replace(false);
+                // At once, unless they end as soon as they begin.
+                if began.elapsed() < LONGEST_PAUSE {
+                    tokio::time::sleep(shortened(FIRST_PAUSE)).await;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "changes of the directory are not heard of");

@@ -11,6 +11,7 @@ use super::follower::Follower;
 use super::options::ManagerOptions;
 use super::pools::{Described, Pools};
 use super::routes::Routes;
+use super::tier_plans::TierPlans;
 use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
 use crate::database::{
     Database, DedicatedDatabase, DedicatedPools, KeySource, PoolDatabase, PoolDatabaseOptions,
@@ -58,6 +59,7 @@ struct Inner {
     freshness: Arc<Freshness>,
     follower: Follower,
     routes: Routes,
+    tier_plans: TierPlans,
     pools: Pools,
     dedicated: Arc<DedicatedPools>,
     plans: Arc<Plans>,
@@ -112,6 +114,7 @@ impl ClientConnectionManager {
                 options.record_ttl,
                 options.unknown_ttl,
             ),
+            tier_plans: TierPlans::default(),
             pools: Pools::default(),
             freshness,
             dedicated: Arc::new(dedicated),
@@ -227,7 +230,7 @@ impl Inner {
         served: ClientStatus,
         asked: Asked,
     ) -> Result<Option<Arc<Tenant>>> {
-        let Some(record) = self.directory.client(client).await? else {
+        let Some(mut record) = self.directory.client(client).await? else {
             return Ok(None);
         };
         if record.status != served {
@@ -241,6 +244,7 @@ impl Inner {
             Placement::Pool(pool) => (Database::Pool(self.pool(pool).await?), Some(Change::Pool(pool))),
             Placement::Dedicated => (Database::Dedicated(self.dedicated(&record).await?), None),
         };
+        self.tier_plans.share(&mut record);
         let made_of = [
             Some(Change::Client(record.id)),
             Some(Change::Tier(record.tier.clone())),

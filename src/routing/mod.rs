@@ -5,6 +5,7 @@ mod manager;
 mod options;
 mod pools;
 mod routes;
+mod tier_plans;
 
 pub use self::manager::ClientConnectionManager;
 pub use self::options::ManagerOptions;

@@ -174,10 +174,18 @@ impl Routes {
             ClientRef::Domain(domain) => domain.as_str().as_bytes(),
             ClientRef::Key(key) => key.key().as_bytes(),
         };
-        let mixed = bytes.iter().fold(0_u32, |mixed, byte| {
-            mixed.wrapping_mul(31).wrapping_add((*byte).into())
-        });
-        &self.shards[mixed as usize % SHARDS].routes
+        let mut mixed = 0_u64;
+        let mut mix = |eight: [u8; 8]| {
+            mixed = (mixed ^ u64::from_le_bytes(eight)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed ^= mixed >> 32;
+        };
+        let (eights, rest) = bytes.as_chunks();
+        eights.iter().copied().for_each(&mut mix);
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        mix(last);
+        let [low, ..] = mixed.to_le_bytes();
+        &self.shards[usize::from(low) % SHARDS].routes
     }
 }
 

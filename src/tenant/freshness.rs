@@ -17,6 +17,9 @@ pub(crate) struct Freshness {
     heard: AtomicBool,
     /// How old a route is trusted at most while they are not.
     unheard_for: Duration,
+    since: Instant,
+    /// The clock as it was read last, in seconds since then: at most a tick ago while changes are heard of.
+    read: AtomicU64,
     marks: Mutex<Marks>,
 }
 
@@ -32,6 +35,12 @@ struct Marks {
 /// How many changes are remembered for resolutions in flight.
 const RECENT: usize = 4_096;
 
+/// How often the clock is read for those who do not read it themselves.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+
+/// A route that is trusted for so long may be so for two ticks more.
+const LONG: Duration = Duration::from_mins(1);
+
 /// A route is made of a client, its tier and, where it shares one, its pool.
 const SUBJECTS: usize = 3;
 
@@ -39,6 +48,7 @@ const SUBJECTS: usize = 3;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     at: Instant,
+    read: u64,
     count: u64,
     era: u64,
 }
@@ -59,6 +69,8 @@ impl Freshness {
             era: AtomicU64::new(0),
             heard: AtomicBool::new(false),
             unheard_for,
+            since: Instant::now(),
+            read: AtomicU64::new(0),
             marks: Mutex::default(),
         }
     }
@@ -66,8 +78,10 @@ impl Freshness {
     /// A resolution begins.
     pub(crate) fn ask(&self) -> Asked {
         let count = self.marks().count;
+        let at = Instant::now();
         Asked {
-            at: Instant::now(),
+            at,
+            read: self.seconds(at),
             count,
             era: self.era.load(Ordering::Acquire),
         }
@@ -118,9 +132,20 @@ impl Freshness {
         marks.recent.push_back(change);
     }
 
+    /// Reads the clock. Whoever has [`heard`](Self::heard) does so every [`TICK`].
+    pub(crate) fn tick(&self) {
+        self.read
+            .fetch_max(self.seconds(Instant::now()), Ordering::AcqRel);
+    }
+
+    fn seconds(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.since).as_secs()
+    }
+
     /// Changes are heard of from now on. NOTIFY is lost on who does not listen, so nothing that was read before
     /// is trusted.
     pub(crate) fn heard(&self) {
+        self.tick();
         self.note(Change::Everything);
         self.heard.store(true, Ordering::Release);
     }
@@ -161,12 +186,19 @@ impl Fresh {
 
     /// Whether it was asked for within that time, too.
     pub(crate) fn is_within(&self, time_to_live: Duration) -> bool {
-        let longest = if self.freshness.is_heard() {
-            time_to_live
+        if !self.is_current() {
+            return false;
+        }
+        if !self.freshness.is_heard() {
+            return self.age() < time_to_live.min(self.freshness.unheard_for);
+        }
+        // Reading the clock would cost a third of a look-up.
+        if time_to_live >= LONG {
+            let read = self.freshness.read.load(Ordering::Relaxed);
+            Duration::from_secs(read.saturating_sub(self.asked.read)) < time_to_live
         } else {
-            time_to_live.min(self.freshness.unheard_for)
-        };
-        self.is_current() && self.age() < longest
+            self.age() < time_to_live
+        }
     }
 
     fn is_current(&self) -> bool {
@@ -259,6 +291,26 @@ mod tests {
         assert!(!trusted.is() && !trusted.is_within(HOUR));
         freshness.heard();
         assert!(!trusted.is(), "it was read before they were heard of again");
+    }
+
+    #[test]
+    fn what_is_trusted_for_long_grows_old_as_the_clock_is_read() {
+        let mut freshness = Freshness::new(HOUR);
+        let long = LONG + TICK;
+        // As if it had begun that long ago.
+        let Some(past) = freshness.since.checked_sub(2 * long) else {
+            return;
+        };
+        freshness.heard();
+        let asked = freshness.ask();
+        freshness.since = past;
+        let freshness = Arc::new(freshness);
+        let old = freshness.found(asked, [Some(client()), None, None]);
+        assert!(old.is_within(long), "the clock was not read since");
+        freshness.tick();
+        assert!(!old.is_within(long) && old.is_within(2 * long + 2 * TICK));
+        let new = freshness.found(freshness.ask(), [Some(client()), None, None]);
+        assert!(new.is_within(long));
     }
 
     #[test]

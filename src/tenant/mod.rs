@@ -13,6 +13,6 @@ mod tx;
 pub use self::attempt::Attempt;
 pub use self::db::TenantDb;
 pub(crate) use self::db::{Router, Tenant};
-pub(crate) use self::freshness::{Asked, Fresh, Freshness};
+pub(crate) use self::freshness::{Asked, Fresh, Freshness, TICK};
 pub use self::run::RunOptions;
 pub use self::tx::TenantTx;
