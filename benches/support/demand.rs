@@ -67,10 +67,10 @@ pub(crate) async fn one_round_trip() {
     }
     let options = fixture.server().connect_options("postgres");
     let proxy = DelayProxy::start(&options).await.unwrap();
-    let role = fixture.admin_options("postgres").get_username().to_owned();
-    let whole = fixture.admin_url(&fixture.database("platform"));
-    let password = password_of(&whole);
-    let url = proxy.url_as(&role, &password, &fixture.database("platform"));
+    let database = fixture.database("platform");
+    let direct = url::Url::parse(&fixture.admin_url(&database)).unwrap();
+    let password = direct.password().unwrap_or_default();
+    let url = proxy.url_as(fixture.admin_role(), password, &database);
     // The check of the listener talks, too.
     let directory = PlatformDirectory::connect(&SecretString::from(url), fixture.keyring())
         .await
@@ -106,10 +106,4 @@ fn trusting(fixture: &Fixture) -> ManagerOptions {
 #[expect(clippy::disallowed_methods, reason = "awaited by whoever spawns")]
 fn spawned<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::spawn(task)
-}
-
-fn password_of(url: &str) -> String {
-    let (_, rest) = url.split_once("://").unwrap();
-    let (user, _) = rest.split_once('@').unwrap();
-    user.split_once(':').unwrap().1.to_owned()
 }

@@ -325,9 +325,8 @@ impl Crowd {
             if let Some(last) = at.iter().copied().collect::<Option<Vec<u128>>>() {
                 return last.into_iter().max().unwrap();
             }
-            let said = timeout(PATIENCE, self.said.recv()).await;
-            assert!(said.is_ok(), "not seen in time: {wanted:?}");
-            let said = said.unwrap().unwrap();
+            let said = timeout(PATIENCE, self.said.recv()).await.unwrap();
+            let said = said.unwrap();
             if said.client == client && wanted.iter().all(|wanted| said.seen.contains(wanted)) {
                 at[said.who].get_or_insert(said.at);
             }

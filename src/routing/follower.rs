@@ -114,6 +114,8 @@ async fn follow(
     active: Arc<Mutex<HashSet<ClientId>>>,
     hears: watch::Sender<bool>,
 ) {
+    // Also where its runtime ends before the manager does: nobody would read the clock.
+    let _unheard = Unheard(&freshness);
     let mut pause = FIRST_PAUSE;
     // Beside the changes, which must not wait for it.
     let mut told: Option<BoxFuture<'_, ()>> = None;
@@ -160,6 +162,15 @@ async fn follow(
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
+    }
+}
+
+/// Has changes not be heard of any more, however it ends.
+struct Unheard<'a>(&'a Freshness);
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        self.0.unheard();
     }
 }
 
