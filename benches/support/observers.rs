@@ -148,6 +148,8 @@ struct Crowd {
     town: Town,
     children: Vec<Child>,
     said: mpsc::UnboundedReceiver<Said>,
+    /// What each of them saw last of each client, and since when.
+    last: [[Option<(u128, String)>; 2]; OBSERVERS],
     pools: [PgConnection; 2],
     catalogue: PgConnection,
     operator: PgConnection,
@@ -209,6 +211,7 @@ impl Crowd {
             town,
             children,
             said,
+            last: Default::default(),
             pools,
             change: 0,
             epoch: 1,
@@ -318,18 +321,21 @@ impl Crowd {
         Duration::from_nanos(u64::try_from(last.saturating_sub(committed)).unwrap())
     }
 
-    /// Waits until every process has said that it sees all this of a client; when the last one did.
+    /// Waits until every process sees all this of a client; when the last one did.
     async fn all_see(&mut self, client: usize, wanted: &[String]) -> u128 {
-        let mut at = [None; OBSERVERS];
         loop {
-            if let Some(last) = at.iter().copied().collect::<Option<Vec<u128>>>() {
-                return last.into_iter().max().unwrap();
+            let sees = |said: &Option<(u128, String)>| {
+                let (at, seen) = said.as_ref()?;
+                wanted.iter().all(|wanted| seen.contains(wanted)).then_some(*at)
+            };
+            let at: Option<Vec<u128>> = self.last.iter().map(|last| sees(&last[client])).collect();
+            if let Some(at) = at {
+                return at.into_iter().max().unwrap();
             }
-            let said = timeout(PATIENCE, self.said.recv()).await.unwrap();
-            let said = said.unwrap();
-            if said.client == client && wanted.iter().all(|wanted| said.seen.contains(wanted)) {
-                at[said.who].get_or_insert(said.at);
-            }
+            let said = timeout(PATIENCE, self.said.recv()).await;
+            assert!(said.is_ok(), "not seen in time: {wanted:?}, but {:?}", self.last);
+            let said = said.unwrap().unwrap();
+            self.last[said.who][said.client] = Some((said.at, said.seen));
         }
     }
 
