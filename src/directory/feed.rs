@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::platform::failed;
 use super::{Change, Changes, Following};
 use crate::client::{ClientId, PoolId};
-use crate::error::{Result, is_connection_failure};
+use crate::error::Result;
 use crate::plan::TierName;
 
 /// The channel that the platform database notifies on; see its migration on notifications.
@@ -52,7 +52,7 @@ async fn listen(db: &PgPool, check_every: Duration) -> Result<Option<Changes>> {
     let mut ear = match Ear::open(db, check_every, &mut heard).await {
         Ok(Some(ear)) => ear,
         Ok(None) => return Ok(None),
-        Err(refused) if refused.as_database_error().is_some() && !is_connection_failure(&refused) => {
+        Err(refused) if is_refusal(&refused) => {
             tracing::warn!(error = %refused, "the platform database cannot be listened to");
             return Ok(None);
         }
@@ -69,6 +69,20 @@ async fn listen(db: &PgPool, check_every: Duration) -> Result<Option<Changes>> {
         }
     };
     Ok(Some(stream.boxed()))
+}
+
+/// Whether the server does not let anybody listen, or speak; not that a connection was ended, which is tried again.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    // Not supported, as on a standby or by a pooler; a read-only transaction; a statement that the pooler gave to
+    // another session; missing rights.
+    code.is_some_and(|code| {
+        ["0A", "25", "26", "42"]
+            .iter()
+            .any(|class| code.starts_with(class))
+    })
 }
 
 /// A connection that listens, and another that speaks to it, to see whether it hears. It would hear itself also
@@ -106,12 +120,17 @@ impl Ear {
         Ok(ear.hears(heard).await?.then_some(ear))
     }
 
+    /// The next notification; an error where the connection is lost.
+    async fn next(&mut self) -> sqlx::Result<PgNotification> {
+        let next = self.listener.try_recv().await?;
+        next.ok_or_else(|| io::Error::from(io::ErrorKind::ConnectionReset).into())
+    }
+
     /// Waits for what comes next, and sees from time to time whether it still hears.
     async fn listen(&mut self, check: &mut Interval, heard: &mut Vec<Change>) -> sqlx::Result<()> {
         tokio::select! {
-            next = self.listener.try_recv() => {
-                let next = next?.ok_or_else(|| sqlx::Error::from(io::Error::from(io::ErrorKind::ConnectionReset)))?;
-                heard.extend(read(&next));
+            next = self.next() => {
+                heard.extend(read(&next?));
                 Ok(())
             }
             _ = check.tick() => {
@@ -129,13 +148,13 @@ impl Ear {
                 .bind(&self.own_channel)
                 .execute(&self.speaker)
                 .await?;
-            while let Some(next) = self.listener.try_recv().await? {
+            loop {
+                let next = self.next().await?;
                 if next.channel() == self.own_channel {
                     return Ok(true);
                 }
                 heard.extend(read(&next));
             }
-            Ok(false)
         };
         match timeout(patience, said).await {
             Ok(said) => said,

@@ -223,6 +223,7 @@ async fn a_change_is_in_force_though_the_listener_was_ended_at_the_worst_moment(
                 run(&mut operator, &change).await;
             }
         }
+        // It listens again: it does not make do with reading the log.
         until("a change past a dead listener", async || {
             documents(&manager, acme).await == Some(round)
         })
