@@ -6,7 +6,7 @@ use tenantry::{
     ClientKey, ClientRef, ClientSlug, ClientStatus, ClientUpdate, Error, Following, Limits, TenantDb,
 };
 
-use super::{LISTENERS, Outcome, documents_limit, hearing, operator, platform, trusting, until};
+use super::{HOUR, LISTENERS, Outcome, documents_limit, hearing, operator, platform, trusting, until};
 use crate::sql::{connect, one, run};
 use crate::support::HOST;
 
@@ -199,7 +199,9 @@ async fn changed_connections_are_used_once_they_are_heard_and_the_old_ones_end()
 async fn a_change_is_in_force_though_the_listener_was_ended_at_the_worst_moment() -> Outcome {
     let fixture = Fixture::start(&HOST).await?;
     let acme = fixture.shared_client("acme").await?.id;
-    let manager = hearing(trusting(&fixture)).await;
+    // It must listen again: where it made do with the log, this would never be read.
+    let listening = Following::default().poll_every(HOUR);
+    let manager = hearing(trusting(&fixture).following(listening)).await;
     let mut operator = operator(&fixture).await;
     for round in 1..=40_i64 {
         documents(&manager, acme).await;
@@ -223,7 +225,6 @@ async fn a_change_is_in_force_though_the_listener_was_ended_at_the_worst_moment(
                 run(&mut operator, &change).await;
             }
         }
-        // It listens again: it does not make do with reading the log.
         until("a change past a dead listener", async || {
             documents(&manager, acme).await == Some(round)
         })
