@@ -75,8 +75,9 @@ pub(crate) fn of_client(client: ClientId, column: &str) -> SealedFor<'_> {
 }
 
 impl PlatformDirectory {
-    /// Connects to the platform database, with 5 connections at most for look-ups, 5 for the rest and one to hear of
-    /// changes, each waited for up to 10 seconds.
+    /// Connects to the platform database. At most: 5 connections for look-ups, 5 for the rest, 2 to hear of changes
+    /// and 16 for clients that are being set up, each waited for up to 10 seconds; and 4 to each pool database that
+    /// clients are placed in, closed after 30 seconds without use.
     ///
     /// # Errors
     /// [`Error::Invalid`] where the URL cannot be read, [`Error::Unreachable`] where nobody answers.

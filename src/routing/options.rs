@@ -93,7 +93,8 @@ impl ManagerOptions {
         self
     }
 
-    /// How long a route is remembered, though nothing was heard of a change. Defaults to 5 minutes.
+    /// How long a route is remembered, though nothing was heard of a change; from a minute on, up to
+    /// two seconds longer. Defaults to 5 minutes.
     #[must_use]
     pub fn record_ttl(mut self, ttl: Duration) -> Self {
         self.record_ttl = ttl;
