@@ -5,6 +5,7 @@ mod name;
 mod record;
 mod reference;
 mod status;
+mod text;
 
 pub use self::id::{ClientId, PoolId};
 pub use self::name::{ClientDomain, ClientKey, ClientSlug, ExternalRef, InvalidName};

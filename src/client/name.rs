@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+
+use super::text::Text;
 
 /// Why a text is not a name of the kind it was parsed as.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,12 +16,17 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $valid:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(Text);
 
         impl $name {
             /// The name as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_str()
+            }
+
+            /// The bytes of the name, which are those of its text.
+            pub(crate) fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
             }
         }
 
@@ -39,7 +45,7 @@ macro_rules! name {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
@@ -86,8 +92,8 @@ name! {
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey {
-    index: Arc<str>,
-    key: Arc<str>,
+    index: Text,
+    key: Text,
 }
 
 impl ClientKey {
@@ -118,18 +124,18 @@ impl ClientKey {
 
     /// The name of the index.
     pub fn index(&self) -> &str {
-        &self.index
+        self.index.as_str()
     }
 
     /// The key in it.
     pub fn key(&self) -> &str {
-        &self.key
+        self.key.as_str()
     }
 }
 
 impl fmt::Display for ClientKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.index, self.key)
+        write!(f, "{} {}", self.index(), self.key())
     }
 }
 
@@ -152,7 +158,7 @@ fn is_label(text: &str) -> bool {
     (1..=63).contains(&bytes.len())
         && bytes
             .iter()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
         && bytes.first() != Some(&b'-')
         && bytes.last() != Some(&b'-')
 }

@@ -32,7 +32,7 @@ enum Found {
     /// To nobody, when it was asked for.
     Nobody(Asked),
     /// Told to all who waited, and not remembered.
-    Failed(Error),
+    Failed(Box<Error>),
 }
 
 /// On cache lines of its own, so that two clients in different shards do not slow each other down.
@@ -92,7 +92,7 @@ impl Routes {
                 match resolve(asked).await {
                     Ok(Some(tenant)) => Found::Tenant(self.shared(tenant)),
                     Ok(None) => Found::Nobody(asked),
-                    Err(error) => Found::Failed(error),
+                    Err(error) => Found::Failed(error.into()),
                 }
             };
             let found = self
@@ -111,7 +111,7 @@ impl Routes {
                         client: client.clone(),
                     });
                 }
-                Found::Failed(error) => return Err(error),
+                Found::Failed(error) => return Err(*error),
                 Found::Tenant(_) | Found::Nobody(_) => {}
             }
         }
@@ -169,9 +169,9 @@ impl Routes {
                 id = client.as_uuid();
                 id.as_bytes().as_slice()
             }
-            ClientRef::Slug(slug) => slug.as_str().as_bytes(),
-            ClientRef::External(reference) => reference.as_str().as_bytes(),
-            ClientRef::Domain(domain) => domain.as_str().as_bytes(),
+            ClientRef::Slug(slug) => slug.as_bytes(),
+            ClientRef::External(reference) => reference.as_bytes(),
+            ClientRef::Domain(domain) => domain.as_bytes(),
             ClientRef::Key(key) => key.key().as_bytes(),
         };
         let mut mixed = 0_u64;
