@@ -12,9 +12,10 @@ use async_trait::async_trait;
 use futures_util::future::join3;
 use secrecy::SecretString;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgArguments, PgPoolOptions, PgRow};
+use sqlx::query::QueryAs;
 use sqlx::types::Json;
-use sqlx::{PgPool, Postgres};
+use sqlx::{FromRow, PgPool, Postgres};
 
 use super::connection_url::connect_options;
 use super::following::Following;
@@ -137,6 +138,17 @@ impl PlatformDirectory {
     /// Closes the connections and waits for those in use.
     pub async fn close(&self) {
         join3(self.db.close(), self.look_ups.close(), self.idle.close()).await;
+    }
+
+    /// The row, if there is one, in one round trip.
+    pub(crate) async fn look_up<T>(
+        &self,
+        query: impl Fn() -> QueryAs<'static, Postgres, T, PgArguments>,
+    ) -> sqlx::Result<Option<T>>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        self.look_ups.fetch(query).await
     }
 
     /// A connection to the platform database that is held for long, beside those for short work.

@@ -184,26 +184,38 @@ impl PlatformDirectory {
     /// Dropped, the client is still provisioning, or active.
     pub async fn activate(&self, id: ClientId) -> Result<ClientRecord> {
         let unknown = || Error::UnknownClient { client: id.into() };
-        let mut record = self.client(&ClientRef::Id(id)).await?.ok_or_else(unknown)?;
-        match record.status {
-            ClientStatus::Active => return Ok(record),
-            ClientStatus::Provisioning => {}
-            status => return Err(Error::NotServed { client: id, status }),
+        loop {
+            let mut record = self.client(&ClientRef::Id(id)).await?.ok_or_else(unknown)?;
+            match record.status {
+                ClientStatus::Active => return Ok(record),
+                ClientStatus::Provisioning => {}
+                status => return Err(Error::NotServed { client: id, status }),
+            }
+            if let Placement::Pool(pool) = record.placement {
+                self.place(id, pool, record.epoch).await?;
+            }
+            let mut writing = self.write("activating").await?;
+            if self.serve(&mut writing, &mut record).await? {
+                writing.commit().await?;
+                return Ok(record);
+            }
         }
-        if let Placement::Pool(pool) = record.placement {
-            self.place(id, pool, record.epoch).await?;
-        }
-        let mut writing = self.write("activating").await?;
-        sqlx::query(
-            "update platform.clients set status = 'active' where id = $1 and status = 'provisioning'",
+    }
+
+    /// Has the client be active, unless it changed since it was read: its place is then of an epoch that nobody is
+    /// admitted under.
+    pub(super) async fn serve(&self, writing: &mut Writing, record: &mut ClientRecord) -> Result<bool> {
+        let served = sqlx::query(
+            "update platform.clients set status = 'active'
+             where id = $1 and status = 'provisioning' and epoch = $2 and deleted_at is null",
         )
-        .bind(id)
+        .bind(record.id)
+        .bind(record.epoch)
         .execute(writing.conn()?)
         .await
-        .map_err(|source| refused("activating", format!("client {id}"), source))?;
-        writing.commit().await?;
+        .map_err(|source| refused("activating", format!("client {}", record.id), source))?;
         record.status = ClientStatus::Active;
-        Ok(record)
+        Ok(served.rows_affected() == 1)
     }
 
     /// A connection to the database of a client, as its admin role, and which it is.

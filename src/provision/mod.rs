@@ -1,5 +1,6 @@
 //! Setting up pools and clients: between the platform database and the database that serves them.
 
+mod alone;
 mod change;
 mod client;
 mod client_setup;

@@ -212,13 +212,13 @@ impl PlatformDirectory {
 
     async fn pool_admin_url(&self, pool: PoolId) -> Result<SecretString> {
         let owner = format!("pool {pool}");
-        let sealed: Option<Sealed> =
-            sqlx::query_scalar("select admin_connection from platform.pools where id = $1")
-                .bind(pool)
-                .fetch_optional(&self.db)
-                .await
-                .map_err(failed("reading a pool"))?
-                .flatten();
+        let sealed: Option<(Option<Sealed>,)> = self
+            .look_up(|| {
+                sqlx::query_as("select admin_connection from platform.pools where id = $1").bind(pool)
+            })
+            .await
+            .map_err(failed("reading a pool"))?;
+        let sealed = sealed.and_then(|(sealed,)| sealed);
         let sealed = sealed.ok_or_else(|| Error::MissingCredential {
             owner: owner.clone(),
             what: column::POOL_ADMIN.to_owned(),

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
-use sqlx::pool::PoolConnection;
-use sqlx::{Connection, PgConnection, Postgres};
+use sqlx::{Connection, PgConnection};
 
+use super::alone::Alone;
 use super::client::NewClient;
 use super::client_setup::ClientSetup;
 use super::database_provisioner::{DatabaseProvisioner, HookError};
@@ -21,7 +21,6 @@ use crate::directory::{Directory, PlatformDirectory, column, failed, of_client};
 use crate::error::{Error, Result};
 use crate::routing::ClientConnectionManager;
 use crate::schema;
-use crate::secret::Sealed;
 
 /// Sets clients up: a place in a pool or a database of its own, the kernel and the host's tables, and what the host
 /// has set up in them. One per process; cheap to clone.
@@ -140,13 +139,16 @@ impl Provisioning {
             Some(taken) => taken,
             None => self.platform.insert_client(&mut writing, &client).await?,
         };
-        sqlx::query("insert into platform.provisions (client_id) values ($1)")
+        // With the first attempt, which begins as soon as it is committed.
+        sqlx::query("insert into platform.provisions (client_id, attempts) values ($1, 1)")
             .bind(id)
             .execute(writing.conn()?)
             .await
             .map_err(failed("creating"))?;
         writing.commit().await?;
-        self.resume(id).await
+        let mut alone = Alone::with(&self.platform, id).await?;
+        let outcome = self.go_on(&mut alone).await;
+        self.end(alone, outcome).await
     }
 
     /// Goes on with the set-up of a client that is provisioning, from where it ended. One that is active is returned
@@ -160,13 +162,9 @@ impl Provisioning {
     /// # Cancel safety
     /// Dropped, it is still provisioning; call it again.
     pub async fn resume(&self, id: ClientId) -> Result<ClientRecord> {
-        let alone = self.alone(id).await?;
-        let outcome = self.go_on(id).await;
-        if let Err(failure) = &outcome {
-            self.note_failure(id, failure).await;
-        }
-        alone.end().await;
-        outcome
+        let mut alone = Alone::with(&self.platform, id).await?;
+        let outcome = self.attempt(&mut alone).await;
+        self.end(alone, outcome).await
     }
 
     /// Gives a client up whose set-up has not ended: whatever there is of it is removed, and its names are free.
@@ -178,7 +176,7 @@ impl Provisioning {
     /// # Cancel safety
     /// Dropped, some of it was removed. Once it is deleted, [`remove`](Self::remove) goes on.
     pub async fn abandon(&self, id: ClientId) -> Result<()> {
-        let alone = self.alone(id).await?;
+        let alone = Alone::with(&self.platform, id).await?;
         let unknown = || Error::UnknownClient { client: id.into() };
         let record = self.platform.client(&ClientRef::Id(id)).await?;
         if record.ok_or_else(unknown)?.status != ClientStatus::Provisioning {
@@ -231,67 +229,80 @@ impl Provisioning {
         .map_err(failed("listing unfinished clients"))
     }
 
-    /// A session that holds the client's lock: it ends with the process.
-    async fn alone(&self, id: ClientId) -> Result<Alone> {
-        const STEP: &str = "setting a client up";
-        let conn = self.platform.lock_connection().await.map_err(failed(STEP))?;
-        let mut alone = Alone { conn: Some(conn), id };
-        if alone
-            .says("select pg_try_advisory_lock(hashtextextended($1, 1413828180))")
-            .await
-            .map_err(failed(STEP))?
-        {
-            return Ok(alone);
+    /// One more attempt at a client that was left.
+    async fn attempt(&self, alone: &mut Alone) -> Result<ClientRecord> {
+        let record = self.unfinished_client(alone.id).await?;
+        if record.status == ClientStatus::Active {
+            return Ok(record);
         }
-        Err(Error::Busy {
-            client: id,
-            what: "its set-up, which another process is at",
-            waited: Duration::ZERO,
-        })
+        alone.note_attempt().await?;
+        self.go_on(alone).await
     }
 
-    async fn go_on(&self, id: ClientId) -> Result<ClientRecord> {
-        let unknown = || Error::UnknownClient { client: id.into() };
-        let record = self
-            .platform
-            .client(&ClientRef::Id(id))
-            .await?
-            .ok_or_else(unknown)?;
+    async fn end(&self, alone: Alone, outcome: Result<ClientRecord>) -> Result<ClientRecord> {
+        if let Err(failure) = &outcome {
+            self.note_failure(alone.id, failure).await;
+        }
+        alone.end().await;
+        outcome
+    }
+
+    async fn go_on(&self, alone: &mut Alone) -> Result<ClientRecord> {
+        let id = alone.id;
+        loop {
+            let mut record = self.unfinished_client(id).await?;
+            if record.status == ClientStatus::Active {
+                return Ok(record);
+            }
+            match record.placement {
+                Placement::Pool(pool) => {
+                    self.platform.place(id, pool, record.epoch).await?;
+                    alone.note("placed").await?;
+                }
+                Placement::Dedicated => {
+                    if record.connection.is_none() {
+                        self.own_database(id).await?;
+                        record = self.unfinished_client(id).await?;
+                    }
+                    alone.note("database").await?;
+                    self.own_schema(&record).await?;
+                    alone.note("schema").await?;
+                }
+            }
+            self.set_up(alone).await?;
+            if self.finish(&mut record).await? {
+                return Ok(record);
+            }
+        }
+    }
+
+    async fn unfinished_client(&self, id: ClientId) -> Result<ClientRecord> {
+        let record = self.platform.client(&ClientRef::Id(id)).await?;
+        let record = record.ok_or_else(|| Error::UnknownClient { client: id.into() })?;
         match record.status {
-            ClientStatus::Active => return Ok(record),
-            ClientStatus::Provisioning => {}
-            status => return Err(Error::NotServed { client: id, status }),
+            ClientStatus::Active | ClientStatus::Provisioning => Ok(record),
+            status => Err(Error::NotServed { client: id, status }),
         }
-        self.note_attempt(id).await?;
-        match record.placement {
-            Placement::Pool(pool) => {
-                self.platform.place(id, pool, record.epoch).await?;
-                self.note(id, "placed").await?;
-            }
-            Placement::Dedicated => {
-                self.own_database(id, record.connection.is_some()).await?;
-                self.note(id, "database").await?;
-                self.own_schema(id).await?;
-                self.note(id, "schema").await?;
-            }
+    }
+
+    /// Has the client be served, and its journal end with that; unless it changed since it was read.
+    async fn finish(&self, record: &mut ClientRecord) -> Result<bool> {
+        const STEP: &str = "activating";
+        let mut writing = self.platform.write(STEP).await?;
+        if !self.platform.serve(&mut writing, record).await? {
+            return Ok(false);
         }
-        self.set_up(id).await?;
-        let record = self.platform.activate(id).await?;
-        let mut writing = self.platform.write("activating").await?;
         sqlx::query("delete from platform.provisions where client_id = $1")
-            .bind(id)
+            .bind(record.id)
             .execute(writing.conn()?)
             .await
-            .map_err(failed("activating"))?;
+            .map_err(failed(STEP))?;
         writing.commit().await?;
-        Ok(record)
+        Ok(true)
     }
 
-    /// Makes the database of the client, unless its connections are known.
-    async fn own_database(&self, id: ClientId, known: bool) -> Result<()> {
-        if known {
-            return Ok(());
-        }
+    /// Makes the database of the client.
+    async fn own_database(&self, id: ClientId) -> Result<()> {
         let missing = || Error::MissingCredential {
             owner: format!("client {id}"),
             what: column::CLIENT_APP.to_owned(),
@@ -306,33 +317,36 @@ impl Provisioning {
     }
 
     /// The kernel and the host's tables in the client's own database.
-    async fn own_schema(&self, id: ClientId) -> Result<()> {
-        let (mut admin, _) = self.platform.client_admin(id).await?;
-        let app_role = self.app_role(id).await?;
+    async fn own_schema(&self, record: &ClientRecord) -> Result<()> {
+        let (id, app_role) = (record.id, self.app_role(record).await?);
+        let mut admin = self.platform.dedicated_admin(id).await?;
         schema::apply_to_dedicated(&mut admin, &app_role, id, self.host).await?;
         let _ = admin.close().await;
         Ok(())
     }
 
     /// Whom the manager connects to the client's own database as.
-    async fn app_role(&self, id: ClientId) -> Result<String> {
-        let record = self.platform.client(&ClientRef::Id(id)).await?;
-        let sealed: Option<Sealed> = record.and_then(|record| record.connection);
+    async fn app_role(&self, record: &ClientRecord) -> Result<String> {
+        let id = record.id;
         let owner = || format!("client {id}");
-        let sealed = sealed.ok_or_else(|| Error::MissingCredential {
-            owner: owner(),
-            what: column::CLIENT_APP.to_owned(),
-        })?;
+        let sealed = record
+            .connection
+            .as_ref()
+            .ok_or_else(|| Error::MissingCredential {
+                owner: owner(),
+                what: column::CLIENT_APP.to_owned(),
+            })?;
         let url = self
             .platform
-            .open(&sealed, of_client(id, column::CLIENT_APP), owner)
+            .open(sealed, of_client(id, column::CLIENT_APP), owner)
             .await?;
         let options = crate::directory::connect_options(&url, &owner())?;
         Ok(options.get_username().to_owned())
     }
 
     /// Each set-up once, in the client's own data.
-    async fn set_up(&self, id: ClientId) -> Result<()> {
+    async fn set_up(&self, alone: &mut Alone) -> Result<()> {
+        let id = alone.id;
         if self.setups.is_empty() {
             return Ok(());
         }
@@ -355,76 +369,21 @@ impl Provisioning {
                 source: source.into(),
             })?;
             tx.commit().await?;
-            self.note(id, name).await?;
+            alone.note(name).await?;
         }
         Ok(())
     }
 
-    async fn note_attempt(&self, id: ClientId) -> Result<()> {
-        self.journal(
-            id,
-            "insert into platform.provisions (client_id, attempts) values ($1, 1)
-             on conflict (client_id) do update
-             set attempts = provisions.attempts + 1, failure = $2, updated_at = now()",
-            None,
-        )
-        .await
-    }
-
-    async fn note(&self, id: ClientId, step: &str) -> Result<()> {
-        let sql = "update platform.provisions set step = $2, updated_at = now() where client_id = $1";
-        self.journal(id, sql, Some(step)).await
-    }
-
-    /// What is noted for people must not hide what failed.
+    /// What is noted for people must not hide what failed. Not on the connection that was alone: it may be what did.
     async fn note_failure(&self, id: ClientId, failure: &Error) {
         let sql = "update platform.provisions set failure = left($2, 1000), updated_at = now() where client_id = $1";
-        if let Err(error) = self.journal(id, sql, Some(&failure.to_string())).await {
-            tracing::warn!(client = %id, %error, "why a client was not set up could not be noted");
-        }
-    }
-
-    async fn journal(&self, id: ClientId, sql: &'static str, text: Option<&str>) -> Result<()> {
-        sqlx::query(sql)
+        let noted = sqlx::query(sql)
             .bind(id)
-            .bind(text)
+            .bind(failure.to_string())
             .execute(&self.platform.db)
-            .await
-            .map(drop)
-            .map_err(failed("noting how far a client is"))
-    }
-}
-
-/// Whoever sets a client up, with nobody else at it. Dropped before its end, its connection closes: given back, it
-/// could still hold the lock.
-struct Alone {
-    // `None` only after it was given back.
-    conn: Option<PoolConnection<Postgres>>,
-    id: ClientId,
-}
-
-impl Alone {
-    /// Lets others at it. Where that cannot be said, the connection closes.
-    async fn end(mut self) {
-        let unlocked = self.says("select pg_advisory_unlock(hashtextextended($1, 1413828180))");
-        if matches!(unlocked.await, Ok(true)) {
-            drop(self.conn.take());
-        }
-    }
-
-    async fn says(&mut self, sql: &'static str) -> sqlx::Result<bool> {
-        let conn = self.conn.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
-        sqlx::query_scalar(sql)
-            .bind(format!("provision {}", self.id))
-            .fetch_one(conn)
-            .await
-    }
-}
-
-impl Drop for Alone {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            drop(conn.detach());
+            .await;
+        if let Err(error) = noted {
+            tracing::warn!(client = %id, %error, "why a client was not set up could not be noted");
         }
     }
 }

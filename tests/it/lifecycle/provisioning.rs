@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use tenantry::{
-    Approval, ClientStatus, Error, ErrorKind, HookError, NewClient, Placement, Provisioning, ServerDatabases,
+    Approval, ClientSetup, ClientSlug, ClientStatus, Directory, Error, ErrorKind, HookError, Limit, Limits,
+    NewClient, Placement, PlatformDirectory, Provisioning, ServerDatabases, TenantTx,
 };
 
 use super::{Outcome, Platform, Welcome, dedicated, shared};
@@ -165,6 +166,44 @@ async fn what_was_not_approved_or_cannot_be_made_is_told() -> Outcome {
         platform.manager.tenant(id).await?.query("agents").count().await?,
         0
     );
+    platform.close().await;
+    Ok(())
+}
+
+/// Gives the client limits of its own while it is set up, as an operator could.
+#[derive(Debug)]
+struct Meanwhile(PlatformDirectory, ClientSlug);
+
+#[async_trait]
+impl ClientSetup for Meanwhile {
+    fn name(&self) -> &'static str {
+        "meanwhile"
+    }
+
+    async fn set_up(&self, _tx: &mut TenantTx) -> Result<(), HookError> {
+        let client = self.0.client(&self.1.clone().into()).await?.unwrap();
+        let limits = Limits::default().with(Limit::MAX_DOCUMENTS, Some(7));
+        self.0.set_limits(client.id, &limits).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_was_changed_while_it_was_set_up_is_served_as_it_is_then() -> Outcome {
+    let platform = Platform::start().await;
+    for client in [shared("acme"), dedicated("vast")] {
+        let meanwhile = Meanwhile(platform.fixture.platform().clone(), client.slug().clone());
+        let provisioning = platform
+            .provisioning()
+            .setup(meanwhile)
+            .setup(Welcome::new("guide"));
+        let record = provisioning.provision(client).await?;
+        assert_eq!(record.limits.get(&Limit::MAX_DOCUMENTS), Some(Some(7)));
+        let db = platform.manager.tenant(record.id).await?;
+        assert_eq!(db.client().epoch, record.epoch);
+        assert_eq!(db.query("agents").count().await?, 1);
+        assert_eq!(provisioning.unfinished().await?, []);
+    }
     platform.close().await;
     Ok(())
 }
