@@ -13,11 +13,34 @@ pub(super) struct Hosts {
     pub(super) custom_domains: bool,
 }
 
+/// The length of a host name.
+const LONGEST: usize = 253;
+
 const NO_HOST_NAME: &str = "it is not a host name";
 
 impl Hosts {
     /// The client of a host, with or without a port; `None` where the host is the service's own or an address.
     pub(super) fn client(&self, host: &str) -> Result<Option<ClientRef>, &'static str> {
+        match self.plain(host) {
+            Some(slug) => Ok(Some(slug.into())),
+            None => self.read(host),
+        }
+    }
+
+    /// The client of a label before a base domain, written as nearly all are: in lower case, with nothing around it.
+    /// Only the label is left to be read then.
+    fn plain(&self, host: &str) -> Option<ClientSlug> {
+        let (label, behind) = host.split_once('.')?;
+        // An address begins with a digit, and a base domain may be below another.
+        let is_plain = self.bases.iter().any(|base| **base == *behind)
+            && !label.starts_with(|first: char| first.is_ascii_digit())
+            && !self.bases.iter().chain(&self.own).any(|whole| **whole == *host)
+            && !self.is_reserved(label)
+            && host.len() <= LONGEST;
+        is_plain.then(|| label.parse().ok()).flatten()
+    }
+
+    fn read(&self, host: &str) -> Result<Option<ClientRef>, &'static str> {
         let Some(name) = name(host)? else { return Ok(None) };
         if self.own.iter().any(|own| **own == *name) {
             return Ok(None);
@@ -36,12 +59,10 @@ impl Hosts {
             if self.is_reserved(label) {
                 return Ok(None);
             }
-            if label.contains('.') {
-                return Err("it has more than one label before the base domain");
-            }
             let slug: Result<ClientSlug, _> = label.parse();
             return match slug {
                 Ok(slug) => Ok(Some(slug.into())),
+                Err(_) if label.contains('.') => Err("it has more than one label before the base domain"),
                 Err(_) => Err("it is not a client slug"),
             };
         }
@@ -120,7 +141,7 @@ fn read(host: &[u8]) -> Option<Read> {
     }
     let port = host.get(end + 1..).unwrap_or_default();
     let length = if label == 0 { end.checked_sub(1)? } else { end };
-    (label <= 63 && length <= 253 && is_port(port)).then_some(Read {
+    (label <= 63 && length <= LONGEST && is_port(port)).then_some(Read {
         length,
         has_upper_case,
     })
@@ -128,4 +149,69 @@ fn read(host: &[u8]) -> Option<Read> {
 
 fn is_port(port: &[u8]) -> bool {
     port.len() <= 5 && port.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_is_plain_is_read_as_any_other() {
+        let boxed = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| Box::from(*name))
+                .collect::<Vec<Box<str>>>()
+        };
+        let long = [["x"; 63].concat().as_str(); 3].join(".") + ".example";
+        let hosts = Hosts {
+            bases: boxed(&[&long, "eu.service.example", "service.example", "0.0.1", "example"]),
+            own: boxed(&["door.service.example"]),
+            reserved: boxed(&["www"]),
+            custom_domains: true,
+        };
+        let labels = [
+            "acme",
+            "a",
+            "ACME",
+            "a-b",
+            "-a",
+            "a-",
+            "a_b",
+            "9lives",
+            "127",
+            "www",
+            "door",
+            "eu",
+            "service",
+            "é",
+            "",
+            "a.b",
+            &"l".repeat(63),
+            &"l".repeat(64),
+        ];
+        let mut plain = 0;
+        for label in labels {
+            for base in
+                hosts
+                    .bases
+                    .iter()
+                    .map(|base| &**base)
+                    .chain(["other.test", "", "service.example.", "0.0.2"])
+            {
+                for host in [
+                    format!("{label}.{base}"),
+                    format!("{label}.{base}:80"),
+                    label.to_owned(),
+                    base.to_owned(),
+                ] {
+                    if let Some(slug) = hosts.plain(&host) {
+                        plain += 1;
+                        assert_eq!(hosts.read(&host), Ok(Some(slug.into())), "{host}");
+                    }
+                }
+            }
+        }
+        assert!(plain > 10, "{plain}");
+    }
 }

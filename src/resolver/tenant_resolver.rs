@@ -66,10 +66,11 @@ impl TenantResolver {
         request: &TenantRequest<'_>,
     ) -> Result<TenantDb> {
         let named = self.named(request)?;
-        let db = if named.others.is_empty() {
-            manager.tenant(named.first.1).await?
-        } else {
-            Box::pin(self.agreed(manager, named)).await?
+        let remembered = manager.remembered(&named.first.1);
+        let db = match remembered.filter(|_| named.others.is_empty()) {
+            Some(db) => db,
+            // Boxed, so that a client that is remembered does not move the state of one that is not.
+            None => Box::pin(self.agreed(manager, named)).await?,
         };
         if let Some(entitlement) = &self.options.entitlement {
             let refused = |source| Error::NotEntitled {
@@ -122,6 +123,9 @@ impl TenantResolver {
     /// The client that all the names are of.
     async fn agreed(&self, manager: &ClientConnectionManager, named: Named) -> Result<TenantDb> {
         let Named { first, others } = named;
+        if others.is_empty() {
+            return manager.tenant(first.1).await;
+        }
         if let Some(db) = manager.remembered(&first.1)
             && others.iter().all(|(_, other)| is_named(db.client(), other))
         {
