@@ -53,6 +53,8 @@ struct Slot {
     /// The digest of its URL: another one means another database or role. The sealed URL changes with its key.
     credential: Fingerprint,
     connect: PgConnectOptions,
+    /// As it was read under the credential before this one: reading it is most of what opening a pool takes.
+    catalogue: Option<Arc<CatalogueCell>>,
     open: RwLock<Option<Arc<OpenPool>>>,
     /// Held while opening, so that concurrent first uses open once, or fail once.
     opening: tokio::sync::Mutex<Option<(Instant, Error)>>,
@@ -61,7 +63,7 @@ struct Slot {
 #[derive(Debug)]
 struct OpenPool {
     pool: PgPool,
-    catalogue: CatalogueCell,
+    catalogue: Arc<CatalogueCell>,
     own_indexes: Arc<OwnIndexCell>,
     last_used: AtomicU64,
     _room: OwnedSemaphorePermit,
@@ -109,9 +111,13 @@ impl DedicatedPools {
             })
         };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut catalogue = None;
         if let Some(slot) = known.get(&client).and_then(Weak::upgrade) {
             if slot.credential == credential {
                 return handle(slot);
+            }
+            if is_same_session(&slot.connect, &connect) {
+                catalogue = slot.catalogue();
             }
             self.retire(&slot);
         }
@@ -122,6 +128,7 @@ impl DedicatedPools {
             number: self.tick(),
             credential,
             connect: connect.application_name("tenantry"),
+            catalogue,
             open: RwLock::new(None),
             opening: tokio::sync::Mutex::new(None),
         });
@@ -232,6 +239,13 @@ impl Slot {
         self.open.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The catalogue, where it was read.
+    fn catalogue(&self) -> Option<Arc<CatalogueCell>> {
+        let open = self.read();
+        let read = open.as_ref().map(|open| &open.catalogue);
+        read.or(self.catalogue.as_ref()).map(Arc::clone)
+    }
+
     fn take(&self) -> Option<Arc<OpenPool>> {
         self.write().take()
     }
@@ -289,10 +303,15 @@ impl DedicatedDatabase {
             .connect_with(self.slot.connect.clone())
             .await
             .map_err(unreachable("connecting"))?;
-        let catalogue = load(&pool).await.map_err(unreachable("reading its catalogue"))?;
+        let catalogue = if let Some(known) = &self.slot.catalogue {
+            Arc::clone(known)
+        } else {
+            let read = load(&pool).await.map_err(unreachable("reading its catalogue"))?;
+            Arc::new(CatalogueCell::new(read))
+        };
         let open = Arc::new(OpenPool {
             pool,
-            catalogue: CatalogueCell::new(catalogue),
+            catalogue,
             own_indexes: Arc::default(),
             last_used: AtomicU64::new(self.pools.tick()),
             _room: room,
@@ -418,6 +437,21 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
+}
+
+/// Whether a session there sees the same, under whatever credential: as the same role, in the same database, with the
+/// same settings.
+fn is_same_session(one: &PgConnectOptions, other: &PgConnectOptions) -> bool {
+    let seen = |of: &PgConnectOptions| {
+        let place = (of.get_host().to_owned(), of.get_socket().cloned(), of.get_port());
+        let role = of.get_username().to_owned();
+        let of = (
+            of.get_database().map(str::to_owned),
+            of.get_options().map(str::to_owned),
+        );
+        (place, role, of)
+    };
+    seen(one) == seen(other)
 }
 
 async fn load(pool: &PgPool) -> sqlx::Result<Catalogue> {

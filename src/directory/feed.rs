@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::try_join;
 use serde::Deserialize;
 use sqlx::postgres::{PgListener, PgNotification, PgPoolOptions, PgRow};
 use sqlx::{FromRow, PgPool, Row, ValueRef};
@@ -108,7 +109,9 @@ impl Ear {
             .test_before_acquire(false)
             .connect_lazy_with((*db.connect_options()).clone());
         let own_channel = format!("tenantry_heard_{}", Uuid::new_v4().simple());
-        let mut listener = PgListener::connect_with(&pool).await?;
+        // At once: nothing is trusted for as long as nobody hears.
+        let (mut listener, speaker) = try_join(PgListener::connect_with(&pool), pool.acquire()).await?;
+        drop(speaker);
         listener.eager_reconnect(false);
         listener.listen_all([CHANNEL, &own_channel]).await?;
         let mut ear = Self {
