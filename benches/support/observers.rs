@@ -99,8 +99,7 @@ async fn seen(manager: &ClientConnectionManager, held: &TenantDb) -> String {
     }
     match held.pool().await {
         Ok(Some(pool)) => {
-            let options = pool.connect_options();
-            write!(seen, "options={}; ", options.get_options().unwrap_or_default()).unwrap();
+            write!(seen, "ssl={:?}; ", pool.connect_options().get_ssl_mode()).unwrap();
         }
         Ok(None) => match rows(held).await {
             Ok((name, timeout)) => write!(seen, "in={name}; under={timeout}; ").unwrap(),
@@ -217,7 +216,7 @@ impl Crowd {
             epoch: 1,
         };
         crowd.all_see(0, &["in=place-0;".to_owned()]).await;
-        crowd.all_see(1, &["options=".to_owned()]).await;
+        crowd.all_see(1, &["ssl=".to_owned()]).await;
         crowd
     }
 
@@ -269,14 +268,16 @@ impl Crowd {
                 let database = self.town.fixture.database("vast");
                 let url = self.town.fixture.app_url(&database);
                 let with = if url.contains('?') { '&' } else { '?' };
-                let app = SecretString::from(format!("{url}{with}options=-c%20bench.mark%3D{change}"));
+                // As another password would be: the same sessions, by another URL.
+                let says = if odd { "Disable" } else { "Allow" };
+                let app = SecretString::from(format!("{url}{with}sslmode={}", says.to_lowercase()));
                 let own = SecretString::from(self.town.fixture.admin_url(&database));
                 let change = async {
                     platform.set_dedicated(vast, &app, &own).await.unwrap();
                     now()
                 };
                 let committed = tokio::join!(change, kill).0;
-                (1, vec![format!("bench.mark={};", self.change)], committed)
+                (1, vec![format!("ssl={says};")], committed)
             }
             Kind::Placement => {
                 let from = usize::from(self.epoch % 2 == 0);

@@ -37,7 +37,7 @@ pub(crate) fn look_ups(runtime: &Runtime, town: &Town, quick: bool) {
             &format!("<= {most:.0} ns"),
             samples.ours() * 1e9 <= most,
         );
-        // Twice the work in the same time is 2.
+        // Twice the work in the same time is 2. Where somebody else has a processor, two threads are one.
         let [ours, theirs] = [true, false].map(|ours| {
             let one = |client: usize, turns| {
                 if ours {
@@ -51,7 +51,7 @@ pub(crate) fn look_ups(runtime: &Runtime, town: &Town, quick: bool) {
                 |turns| one(0, turns),
                 at_once,
             );
-            2.0 / samples.ratio()
+            2.0 / samples.undisturbed_ratio()
         });
         line(
             &format!("cached, by {way}, 2 threads / 1, two clients"),
