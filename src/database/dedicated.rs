@@ -457,3 +457,6 @@ fn is_same_session(one: &PgConnectOptions, other: &PgConnectOptions) -> bool {
 async fn load(pool: &PgPool) -> sqlx::Result<Catalogue> {
     Catalogue::load(&mut *pool.acquire().await?).await
 }
+
+#[cfg(test)]
+mod tests;
