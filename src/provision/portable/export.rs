@@ -10,6 +10,7 @@ use tokio::io::AsyncWrite;
 
 use super::file::{FileWriter, Section};
 use super::heading::{End, Heading, TableEnd, TableRows, Whose};
+use super::reach::Reach;
 use super::session;
 use crate::client::{ClientId, ClientRecord, ClientRef, Placement};
 use crate::directory::{Directory, PlatformDirectory};
@@ -19,17 +20,15 @@ use crate::schema::{self, ContentHash, HostTable, Manifest, Unloading};
 /// What of a client is exported, and how.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {
-    pub(super) left_out: Vec<String>,
-    pub(super) hashed: bool,
-    pub(super) lock_timeout: Duration,
+    pub(super) reach: Reach,
+    hashed: bool,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
         Self {
-            left_out: Vec::new(),
+            reach: Reach::default(),
             hashed: true,
-            lock_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -42,7 +41,7 @@ impl ExportOptions {
     where
         I: IntoIterator<Item: Into<String>>,
     {
-        self.left_out = tables.into_iter().map(Into::into).collect();
+        self.reach.leave_out(tables);
         self
     }
 
@@ -57,7 +56,7 @@ impl ExportOptions {
     /// How long a change of a table's definition is waited for. Defaults to 10 seconds.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
+        self.reach.lock_timeout = timeout;
         self
     }
 }
@@ -134,8 +133,8 @@ async fn begin(
     const TURNS: u32 = 3;
     let run = |sql| (client, "beginning the snapshot of its rows", sql);
     for _ in 0..TURNS {
-        session::begin(admin, client, options.lock_timeout, "read only").await?;
-        let before = Manifest::read(admin, client, placement, &options.left_out).await?;
+        session::begin(admin, client, options.reach.lock_timeout, "read only").await?;
+        let before = Manifest::read(admin, client, placement, &options.reach.left_out).await?;
         if let Some(table) = before.not_there.first() {
             return Err(Error::Portable {
                 client,
@@ -149,7 +148,7 @@ async fn begin(
         }
         let (client, step, sql) = run(sql);
         session::execute(admin, client, step, sql).await?;
-        let manifest = Manifest::read(admin, client, placement, &options.left_out).await?;
+        let manifest = Manifest::read(admin, client, placement, &options.reach.left_out).await?;
         let locked = |table: &HostTable| before.tables.iter().any(|known| known.oid == table.oid);
         if manifest.tables.iter().all(locked) {
             if manifest.shared {
@@ -163,7 +162,7 @@ async fn begin(
     Err(Error::Busy {
         client,
         what: "the tables of its database to stay the same",
-        waited: options.lock_timeout * TURNS,
+        waited: options.reach.lock_timeout * TURNS,
     })
 }
 
@@ -188,7 +187,7 @@ where
         server_version,
         taken_at,
         client: Whose::of(record),
-        left_out: options.left_out.clone(),
+        left_out: options.reach.left_out.clone(),
         tables: Heading::tables_of(manifest),
     };
     let mut file = FileWriter::begin(to, client).await?;

@@ -5,6 +5,7 @@ use tokio::io::AsyncRead;
 
 use super::file::{FileReader, Section};
 use super::heading::{End, Heading, TableEnd, TableRows};
+use super::reach::Reach;
 use super::sequences;
 use super::session;
 use super::staged;
@@ -38,19 +39,9 @@ impl From<ClientId> for RestoreInto {
 }
 
 /// How a file is restored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
-    pub(super) left_out: Vec<String>,
-    pub(super) lock_timeout: Duration,
-}
-
-impl Default for RestoreOptions {
-    fn default() -> Self {
-        Self {
-            left_out: Vec::new(),
-            lock_timeout: Duration::from_secs(10),
-        }
-    }
+    pub(super) reach: Reach,
 }
 
 impl RestoreOptions {
@@ -61,14 +52,14 @@ impl RestoreOptions {
     where
         I: IntoIterator<Item: Into<String>>,
     {
-        self.left_out = tables.into_iter().map(Into::into).collect();
+        self.reach.leave_out(tables);
         self
     }
 
     /// How long transactions in flight are waited for, and locks. Defaults to 10 seconds.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
+        self.reach.lock_timeout = timeout;
         self
     }
 }
@@ -188,10 +179,10 @@ impl PlatformDirectory {
             return Err(file.damaged("it has no heading"));
         };
         let heading: Heading = file.json()?;
-        let left_out = [&options.left_out[..], &heading.left_out[..]].concat();
+        let left_out = [&options.reach.left_out[..], &heading.left_out[..]].concat();
 
         let (mut admin, placement) = self.client_admin(client).await?;
-        session::begin(&mut admin, client, options.lock_timeout, "").await?;
+        session::begin(&mut admin, client, options.reach.lock_timeout, "").await?;
         let manifest = Manifest::read(&mut admin, client, placement, &left_out).await?;
         let targets = targets(&heading, &manifest)?;
         hold(&mut admin, record, &manifest).await?;
