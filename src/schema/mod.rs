@@ -7,6 +7,7 @@ mod copy;
 mod hold;
 mod install;
 mod manifest;
+mod row_hash;
 mod safety;
 mod types;
 pub(crate) mod vectors;
@@ -22,6 +23,7 @@ pub(crate) use self::install::{
     apply_to_platform, install_scope_key, next_scope_key_id, place, renew, retire_scope_keys,
 };
 pub(crate) use self::manifest::{HostColumn, HostSequence, HostTable, Manifest, by_reference};
+pub(crate) use self::row_hash::RowHash;
 pub use self::safety::KnownLeaks;
 pub(crate) use self::safety::{Strictness, check_pool};
 pub(crate) use self::types::value_of_each_type;

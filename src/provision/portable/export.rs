@@ -15,7 +15,7 @@ use super::session;
 use crate::client::{ClientId, ClientRecord, ClientRef, Placement};
 use crate::directory::{Directory, PlatformDirectory};
 use crate::error::{Error, PortableError, Result};
-use crate::schema::{self, ContentHash, HostTable, Manifest, Unloading};
+use crate::schema::{self, ContentHash, HostTable, Manifest, RowHash, Unloading};
 
 /// What of a client is exported, and how.
 #[derive(Clone, Debug)]
@@ -45,8 +45,9 @@ impl ExportOptions {
         self
     }
 
-    /// Whether the file has a hash of each table's rows as the server has them, which a restore then compares with
-    /// what it loaded; without, it compares their number. Reads the tables twice. Defaults to `true`.
+    /// Whether the file has a hash of each table's rows, which a restore then compares with that of what its server has
+    /// after loading; without, it compares their number. It is computed of the rows on their way, but where columns are
+    /// arrays, composites or ranges of the host's own types: their tables are read twice. Defaults to `true`.
     #[must_use]
     pub fn content_hash(mut self, hashed: bool) -> Self {
         self.hashed = hashed;
@@ -194,14 +195,19 @@ where
     file.json(Section::Heading, 0, &heading).await?;
 
     let mut tables = Vec::with_capacity(manifest.tables.len());
+    let alike = RowHash::is_that_of(admin)
+        .await
+        .map_err(|source| Error::of_statement(client, "asking its server for a hash", source))?;
     for (number, table) in (0..).zip(&manifest.tables) {
-        let content = ContentHash::of(admin, manifest, table, table.columns(), options.hashed).await?;
-        let mut unloading = Unloading::begin(admin, manifest, table).await?;
-        let mut rows = 0;
-        while let Some((chunk, number_of_rows)) = unloading.next().await? {
-            rows += number_of_rows;
-            file.section(Section::Rows, number, chunk).await?;
+        let on_its_way = options.hashed && alike && table.hashed_as_sent();
+        let by_server = options.hashed && !on_its_way;
+        let mut content = ContentHash::of(admin, manifest, table, table.columns(), by_server).await?;
+        let hash = on_its_way.then(RowHash::default);
+        let mut unloading = Unloading::begin(admin, manifest, table, hash).await?;
+        while let Some(rows) = unloading.next().await? {
+            file.section(Section::Rows, number, rows).await?;
         }
+        let ContentHash { rows, hash } = unloading.content();
         if rows != content.rows {
             return Err(Error::Portable {
                 client,
@@ -211,6 +217,7 @@ where
                 },
             });
         }
+        content.hash = content.hash.or(hash);
         file.json(Section::TableEnd, number, &TableEnd { content })
             .await?;
         tables.push(TableRows {
