@@ -4,6 +4,7 @@ mod binary_rows;
 mod catalogue;
 mod content_hash;
 mod copy;
+mod foreign_keys;
 mod hold;
 mod install;
 mod manifest;
@@ -17,6 +18,7 @@ pub(crate) use self::catalogue::{
 };
 pub(crate) use self::content_hash::{ContentHash, TEXT_SETTINGS};
 pub(crate) use self::copy::{Loading, Unloading};
+pub(crate) use self::foreign_keys::LiftedKeys;
 pub(crate) use self::hold::{entomb, expect_here, hold};
 pub use self::install::{Installed, apply_to_dedicated, apply_to_pool};
 pub(crate) use self::install::{

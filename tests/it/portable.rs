@@ -8,6 +8,7 @@
 mod attacks;
 mod damage;
 mod erasure;
+mod foreign_keys;
 mod refusals;
 mod round_trip;
 mod snapshot;
@@ -181,6 +182,14 @@ impl Place {
             .await?;
         Ok(file)
     }
+}
+
+/// All that a database has, as it would be made anew, with what is said of it.
+async fn foreign_keys(conn: &mut PgConnection) -> String {
+    let keys = "select string_agg(concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid),
+            convalidated, obj_description(oid, 'pg_constraint')), E'\\n' order by conrelid::regclass::text, conname)
+        from pg_constraint where contype = 'f'";
+    one(conn, keys).await
 }
 
 fn shared(slug: &str) -> NewClient {

@@ -14,7 +14,7 @@ use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement};
 use crate::directory::{Directory, PlatformDirectory};
 use crate::error::{Error, PortableError, Result, is_connection_failure};
 use crate::provision::NewClient;
-use crate::schema::{self, ContentHash, Loading, Manifest};
+use crate::schema::{self, ContentHash, LiftedKeys, Loading, Manifest};
 
 /// Whom a file is restored into.
 #[derive(Clone, Debug)]
@@ -92,8 +92,9 @@ impl PlatformDirectory {
     /// filled by one statement. Triggers of the host run: what they change makes the hashes differ, and then nothing
     /// is restored. Values that name a client in another column than `client_id` are restored as they were.
     ///
-    /// On a pool database nobody but the client itself is kept waiting; on a dedicated one its tables are locked
-    /// against writing. What follows the file's end is not read.
+    /// On a pool database nobody but the client itself is kept waiting; on a dedicated one its tables are
+    /// locked, against reading as well, and their foreign keys are taken off and put back in the same transaction, which
+    /// checks all rows at once; it needs the role that owns the tables, and otherwise each row is checked. What follows the file's end is not read.
     ///
     /// # Errors
     /// [`Error::Portable`] where the file is damaged or cannot be read, the tables differ, the client has rows, or what
@@ -183,10 +184,16 @@ impl PlatformDirectory {
 
         let (mut admin, placement) = self.client_admin(client).await?;
         session::begin(&mut admin, client, options.reach.lock_timeout, "").await?;
+        let before = Manifest::read(&mut admin, client, placement, &left_out).await?;
+        // What cannot be restored into keeps nobody waiting.
+        targets(&heading, &before)?;
+        expect_empty(&mut admin, &before).await?;
+        hold(&mut admin, record, &before).await?;
+        expect_empty(&mut admin, &before).await?;
+        let keys = LiftedKeys::lift(&mut admin, &before).await?;
+        // A table that refers to nothing any more waits for nothing.
         let manifest = Manifest::read(&mut admin, client, placement, &left_out).await?;
         let targets = targets(&heading, &manifest)?;
-        hold(&mut admin, record, &manifest).await?;
-        expect_empty(&mut admin, &manifest).await?;
         let contents = load(&mut admin, &manifest, &targets, &mut file).await?;
         staged::unstage(&mut admin, client, &targets).await?;
         let step = "checking the constraints that were deferred";
@@ -197,6 +204,7 @@ impl PlatformDirectory {
             "set constraints all immediate".to_owned(),
         )
         .await?;
+        keys.put_back(&mut admin).await?;
         verify(&mut admin, &manifest, &targets, &contents).await?;
         sequences::advance(&mut admin, &manifest, &targets).await?;
         commit(&mut admin, client).await?;
@@ -215,7 +223,8 @@ impl PlatformDirectory {
     }
 }
 
-/// Keeps everybody from writing rows of the client until the end of the transaction.
+/// Keeps everybody from the rows of the client until the end of the transaction: on a pool database the client, on its
+/// own everyone, since the foreign keys of its tables go and come back.
 async fn hold(admin: &mut PgConnection, record: &ClientRecord, manifest: &Manifest) -> Result<()> {
     if let Placement::Pool(_) = record.placement {
         return schema::hold(admin, record.id, record.epoch).await;
@@ -224,7 +233,7 @@ async fn hold(admin: &mut PgConnection, record: &ClientRecord, manifest: &Manife
         return Ok(());
     }
     let tables: Vec<&str> = (manifest.tables.iter().map(|table| table.sql.as_str())).collect();
-    let sql = format!("lock table {} in share row exclusive mode", tables.join(", "));
+    let sql = format!("lock table {} in access exclusive mode", tables.join(", "));
     session::execute(admin, record.id, "locking its tables", sql)
         .await
         .map(drop)
