@@ -4,9 +4,9 @@ mod binary_rows;
 mod catalogue;
 mod content_hash;
 mod copy;
-mod foreign_keys;
 mod hold;
 mod install;
+mod lifted;
 mod manifest;
 mod row_hash;
 mod safety;
@@ -18,12 +18,12 @@ pub(crate) use self::catalogue::{
 };
 pub(crate) use self::content_hash::{ContentHash, TEXT_SETTINGS};
 pub(crate) use self::copy::{Loading, Unloading};
-pub(crate) use self::foreign_keys::LiftedKeys;
 pub(crate) use self::hold::{entomb, expect_here, hold};
 pub use self::install::{Installed, apply_to_dedicated, apply_to_pool};
 pub(crate) use self::install::{
     apply_to_platform, install_scope_key, next_scope_key_id, place, renew, retire_scope_keys,
 };
+pub(crate) use self::lifted::Lifted;
 pub(crate) use self::manifest::{HostColumn, HostSequence, HostTable, Manifest, by_reference};
 pub(crate) use self::row_hash::RowHash;
 pub use self::safety::KnownLeaks;

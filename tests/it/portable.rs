@@ -8,7 +8,7 @@
 mod attacks;
 mod damage;
 mod erasure;
-mod foreign_keys;
+mod lifted;
 mod refusals;
 mod round_trip;
 mod snapshot;
@@ -184,12 +184,18 @@ impl Place {
     }
 }
 
-/// All that a database has, as it would be made anew, with what is said of it.
-async fn foreign_keys(conn: &mut PgConnection) -> String {
-    let keys = "select string_agg(concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid),
-            convalidated, obj_description(oid, 'pg_constraint')), E'\\n' order by conrelid::regclass::text, conname)
-        from pg_constraint where contype = 'f'";
-    one(conn, keys).await
+/// The foreign keys and indexes that a database has, as they would be made anew, with what is said of them.
+async fn keys_and_indexes(conn: &mut PgConnection) -> String {
+    let all = "select string_agg(it, E'\\n' order by it) from (
+            select concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid), convalidated,
+                             obj_description(oid, 'pg_constraint'))
+            from pg_constraint where contype = 'f'
+            union all
+            select concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid, indisclustered, inhparent::regclass,
+                             obj_description(indexrelid, 'pg_class'))
+            from pg_index left join pg_inherits on inhrelid = indexrelid
+            where indrelid > 16384 and indrelid::regclass::text !~ '^pg_toast') of (it)";
+    one(conn, all).await
 }
 
 fn shared(slug: &str) -> NewClient {

@@ -14,7 +14,7 @@ use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement};
 use crate::directory::{Directory, PlatformDirectory};
 use crate::error::{Error, PortableError, Result, is_connection_failure};
 use crate::provision::NewClient;
-use crate::schema::{self, ContentHash, LiftedKeys, Loading, Manifest};
+use crate::schema::{self, ContentHash, Lifted, Loading, Manifest};
 
 /// Whom a file is restored into.
 #[derive(Clone, Debug)]
@@ -93,8 +93,9 @@ impl PlatformDirectory {
     /// is restored. Values that name a client in another column than `client_id` are restored as they were.
     ///
     /// On a pool database nobody but the client itself is kept waiting; on a dedicated one its tables are
-    /// locked, against reading as well, and their foreign keys are taken off and put back in the same transaction, which
-    /// checks all rows at once; it needs the role that owns the tables, and otherwise each row is checked. What follows the file's end is not read.
+    /// locked, against reading as well, and foreign keys and indexes are taken off them and put back as
+    /// they were in the same transaction, which checks all rows at once; where the role does not own the tables, each
+    /// row is checked. What follows the file's end is not read.
     ///
     /// # Errors
     /// [`Error::Portable`] where the file is damaged or cannot be read, the tables differ, the client has rows, or what
@@ -190,7 +191,7 @@ impl PlatformDirectory {
         expect_empty(&mut admin, &before).await?;
         hold(&mut admin, record, &before).await?;
         expect_empty(&mut admin, &before).await?;
-        let keys = LiftedKeys::lift(&mut admin, &before).await?;
+        let lifted = Lifted::lift(&mut admin, &before).await?;
         // A table that refers to nothing any more waits for nothing.
         let manifest = Manifest::read(&mut admin, client, placement, &left_out).await?;
         let targets = targets(&heading, &manifest)?;
@@ -204,7 +205,7 @@ impl PlatformDirectory {
             "set constraints all immediate".to_owned(),
         )
         .await?;
-        keys.put_back(&mut admin).await?;
+        lifted.put_back(&mut admin).await?;
         verify(&mut admin, &manifest, &targets, &contents).await?;
         sequences::advance(&mut admin, &manifest, &targets).await?;
         commit(&mut admin, client).await?;
@@ -224,7 +225,8 @@ impl PlatformDirectory {
 }
 
 /// Keeps everybody from the rows of the client until the end of the transaction: on a pool database the client, on its
-/// own everyone, since the foreign keys of its tables go and come back.
+/// own everyone, since foreign keys and indexes of its tables go and
+/// come back.
 async fn hold(admin: &mut PgConnection, record: &ClientRecord, manifest: &Manifest) -> Result<()> {
     if let Placement::Pool(_) = record.placement {
         return schema::hold(admin, record.id, record.epoch).await;

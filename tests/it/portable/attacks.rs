@@ -3,7 +3,7 @@
 use tenantry::RestoreOptions;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Outcome, Place, ROWS, count, foreign_keys, shared};
+use super::{Outcome, Place, ROWS, count, keys_and_indexes, shared};
 use crate::sql::{connect, one, run, until};
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn a_restore_that_is_killed_midway_leaves_nothing() -> Outcome {
     let moments = [(file.len() / 2, LOADING), (file.len() - 1, LOADED)];
     for (client, database) in [(bolt, "pool-1"), (vast, "vast")] {
         let mut admin = connect(place.fixture.admin_options(&place.fixture.database(database))).await;
-        let keys = foreign_keys(&mut admin).await;
+        let there = keys_and_indexes(&mut admin).await;
         for (moment, is_there) in moments {
             // Dropped, while it waits for the rest.
             let mut from = tokio::io::duplex(1024);
@@ -33,7 +33,7 @@ async fn a_restore_that_is_killed_midway_leaves_nothing() -> Outcome {
             drop(from);
             until(&mut admin, &format!("select not exists (select {SESSION})")).await;
             assert_eq!(count(&mut admin, client).await, 0);
-            assert_eq!(foreign_keys(&mut admin).await, keys);
+            assert_eq!(keys_and_indexes(&mut admin).await, there);
 
             // Its session is ended by the server.
             let (mut to, from) = tokio::io::duplex(1024);
@@ -50,11 +50,11 @@ async fn a_restore_that_is_killed_midway_leaves_nothing() -> Outcome {
             assert!(restored.is_err(), "{restored:?}");
             until(&mut admin, &format!("select not exists (select {SESSION})")).await;
             assert_eq!(count(&mut admin, client).await, 0);
-            assert_eq!(foreign_keys(&mut admin).await, keys);
+            assert_eq!(keys_and_indexes(&mut admin).await, there);
         }
         platform.restore_client(client, &file[..], &options).await?;
         assert_eq!(count(&mut admin, client).await, ROWS);
-        assert_eq!(foreign_keys(&mut admin).await, keys);
+        assert_eq!(keys_and_indexes(&mut admin).await, there);
     }
     let active =
         format!("select count(*) from tenantry.placement where client_id = '{bolt}' and state = 'active'");
