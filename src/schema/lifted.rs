@@ -10,7 +10,7 @@ use crate::client::ClientId;
 use crate::error::{Error, Result};
 
 /// The foreign keys and indexes that are taken off the tables of a client that has its database to itself while rows
-/// are loaded: to check all rows of a table at once takes a twentieth of what it takes to check each when it comes, and
+/// are loaded: to check all rows of a table at once takes a tenth of what it takes to check each when it comes, and
 /// to build an index at once half.
 ///
 /// Everything happens in the transaction that loads: nobody else ever sees the tables without them. On a database that

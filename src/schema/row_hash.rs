@@ -111,3 +111,57 @@ const fn finished([mut a, mut b, mut c]: [u32; 3]) -> [u32; 2] {
     c = (c ^ b).wrapping_sub(b.rotate_left(24));
     [b, c]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What PostgreSQL answers to `select hash_record_extended(row(substr('\x000102..1f'::bytea, 1, n)), 0)`.
+    const BY_LENGTH: [(usize, i64); 15] = [
+        (0, -6_939_563_903_564_495_251),
+        (1, -4_194_760_714_999_882_651),
+        (3, -8_337_159_150_737_471_306),
+        (4, 1_398_229_737_608_282_635),
+        (5, 6_337_427_694_993_076_522),
+        (7, 1_842_562_459_961_707_140),
+        (8, 4_646_862_414_158_011_804),
+        (9, -5_331_920_357_031_723_859),
+        (11, -5_508_356_841_497_088_037),
+        (12, -4_011_551_736_052_134_804),
+        (13, 4_734_898_044_692_404_888),
+        (23, 1_709_535_909_688_034_376),
+        (24, -6_092_754_882_180_216_172),
+        (25, 955_279_495_678_954_521),
+        (32, -5_765_268_673_833_643_265),
+    ];
+
+    #[test]
+    fn rows_hash_as_postgresql_says() {
+        let bytes: Vec<u8> = (0..32).collect();
+        for (length, hash) in BY_LENGTH {
+            assert_eq!(of_fields([Some(&bytes[..length])]), hash, "{length}");
+        }
+        let fields = [Some(b"ab".as_slice()), None, Some(b"")];
+        assert_eq!(of_fields(fields), 4_205_900_197_732_567_786);
+        let fields = [Some(b"\xff\xff\x80".as_slice()), None, None];
+        assert_eq!(of_fields(fields), 3_560_548_187_445_132_047);
+    }
+
+    #[test]
+    fn the_hash_of_rows_is_the_sum_of_theirs() {
+        // Of `row('\xff'::bytea || n::text::bytea)` for n from 1 to 50.
+        let mut rows = Vec::new();
+        for n in 1..=50 {
+            let text = n.to_string();
+            rows.extend([0, 1, 0, 0, 0, u8::try_from(text.len() + 1).unwrap(), 0xff]);
+            rows.extend(text.as_bytes());
+        }
+        let mut hash = RowHash::default();
+        let (first, second) = rows.split_at(8);
+        hash.add(first, 1).unwrap();
+        hash.add(second, 1).unwrap();
+        assert_eq!(hash.to_string(), "-17538213983737453769");
+        assert_eq!(hash.add(&rows[..rows.len() - 1], 1), Err(NoRows));
+        assert_eq!(hash.add(&rows, 2), Err(NoRows));
+    }
+}
