@@ -1,12 +1,13 @@
 //! One client as a file, beside `pg_dump` and `pg_restore` of a database that has the same rows and no others.
 //!
-//! Run it with `cargo bench --bench portable`; it takes about two minutes. The others are those of the server, with the
+//! Run it with `cargo bench --bench portable`; it takes some minutes. The others are those of the server, with the
 //! custom format and no compression. `pg_restore` is measured twice: whole, into an empty database, where keys, indexes
 //! and foreign keys are made after the rows, all in one transaction; and `unchecked`, rows alone into the same tables as
 //! ours, as a superuser and with all foreign keys off: with them on it fails here, as it loads the partitions of a table
 //! before those that they refer to. Each number is the median of ratios of neighbours that were measured in turns: above
-//! 1 we have the higher throughput. Ours checks every foreign key, digests, and a hash of each table on both sides;
-//! `counted` is without the hashes.
+//! 1 we have the higher throughput. Ours checks every foreign key, digests, and the hash of each table's rows; `counted` is
+//! without the hashes. On a pool database each row is checked for its foreign keys when it comes: nobody else's tables may be
+//! kept from them.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 #![expect(clippy::disallowed_methods, reason = "makes the rows of the bench")]
@@ -66,8 +67,10 @@ struct Place {
     /// In the pool, and with a database of its own, with the same rows.
     acme: ClientId,
     vast: ClientId,
-    /// Two with databases of their own that are filled again and again, by us and by the others.
+    /// With databases of their own that are filled again and again, by us and by the others.
     ours: ClientId,
+    /// The same in the pool, beside the rows of others.
+    guest: ClientId,
     folder: PathBuf,
     tools: PathBuf,
 }
@@ -79,6 +82,7 @@ impl Place {
         let bolt = fixture.shared_client("bolt").await.unwrap().id;
         let vast = fixture.dedicated_client("vast").await.unwrap().id;
         let ours = fixture.dedicated_client("ours").await.unwrap().id;
+        let guest = fixture.shared_client("guest").await.unwrap().id;
         fixture.dedicated_client("theirs").await.unwrap();
         for (client, database) in [(acme, "pool-1"), (bolt, "pool-1"), (vast, "vast")] {
             let mut admin = admin(&fixture, database).await;
@@ -105,6 +109,7 @@ impl Place {
             acme,
             vast,
             ours,
+            guest,
             folder,
             tools: tools.into(),
         }
@@ -133,8 +138,10 @@ impl Place {
             ] {
                 self.export(self.acme, &file, options).await;
                 self.clear("ours").await;
-                restored.push(self.restore(&file).await);
+                restored.push(self.restore(self.ours, &file).await);
             }
+            self.clear_guest().await;
+            times.loaded_shared.push(self.restore(self.guest, &file).await);
         }
         let bytes = std::fs::metadata(&file).unwrap().len();
         #[expect(clippy::cast_precision_loss, reason = "megabytes")]
@@ -159,6 +166,11 @@ impl Place {
                 &times.loaded_counted,
                 &times.restore,
             ),
+            (
+                "restore into a pool / pg_restore",
+                &times.loaded_shared,
+                &times.restore,
+            ),
         ] {
             let ratio = median(
                 theirs
@@ -181,13 +193,13 @@ impl Place {
         began.elapsed().as_secs_f64()
     }
 
-    async fn restore(&self, from: &Path) -> f64 {
+    async fn restore(&self, client: ClientId, from: &Path) -> f64 {
         let began = Instant::now();
         let file = tokio::fs::File::open(from).await.unwrap();
         let file = tokio::io::BufReader::with_capacity(256 * 1024, file);
         let options = RestoreOptions::default();
         let platform = self.fixture.platform();
-        platform.restore_client(self.ours, file, &options).await.unwrap();
+        platform.restore_client(client, file, &options).await.unwrap();
         began.elapsed().as_secs_f64()
     }
 
@@ -236,6 +248,20 @@ impl Place {
         took
     }
 
+    async fn clear_guest(&self) {
+        let mut admin = admin(&self.fixture, "pool-1").await;
+        for table in [
+            "document_chunks",
+            "documents",
+            "conversation_transcripts",
+            "conversations",
+        ] {
+            let sql = format!("delete from {table} where client_id = '{}'", self.guest);
+            run(&mut admin, &sql).await;
+            run(&mut admin, &format!("vacuum {table}")).await;
+        }
+    }
+
     async fn clear(&self, database: &str) {
         let mut admin = admin(&self.fixture, database).await;
         run(
@@ -258,6 +284,7 @@ struct Times {
     unchecked: Vec<f64>,
     loaded: Vec<f64>,
     loaded_counted: Vec<f64>,
+    loaded_shared: Vec<f64>,
 }
 
 fn timed(command: &mut Command) -> f64 {

@@ -14,6 +14,7 @@ use sqlx::{Connection, PgConnection};
 
 use self::journal::{Erasure, Found};
 use super::TableRows;
+use super::portable::reach::Reach;
 use super::portable::session;
 use crate::client::{ClientId, Placement};
 use crate::directory::PlatformDirectory;
@@ -25,8 +26,7 @@ use crate::schema::{self, Manifest};
 pub struct EraseOptions {
     after: Option<Duration>,
     batch: u32,
-    left_out: Vec<String>,
-    lock_timeout: Duration,
+    reach: Reach,
 }
 
 impl Default for EraseOptions {
@@ -34,8 +34,7 @@ impl Default for EraseOptions {
         Self {
             after: None,
             batch: 10_000,
-            left_out: Vec::new(),
-            lock_timeout: Duration::from_secs(10),
+            reach: Reach::default(),
         }
     }
 }
@@ -63,14 +62,14 @@ impl EraseOptions {
     where
         I: IntoIterator<Item: Into<String>>,
     {
-        self.left_out = tables.into_iter().map(Into::into).collect();
+        self.reach.leave_out(tables);
         self
     }
 
     /// How long transactions in flight are waited for, and locks. Defaults to 10 seconds.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
+        self.reach.lock_timeout = timeout;
         self
     }
 }
@@ -155,11 +154,11 @@ impl PlatformDirectory {
             connected => connected?,
         };
         if erasure.pool.is_some() {
-            session::prepare(&mut admin, client, options.lock_timeout).await?;
+            session::prepare(&mut admin, client, options.reach.lock_timeout).await?;
             schema::entomb(&mut admin, client, erasure.epoch).await?;
         }
-        session::begin(&mut admin, client, options.lock_timeout, "").await?;
-        let manifest = Manifest::read(&mut admin, client, placement, &options.left_out).await?;
+        session::begin(&mut admin, client, options.reach.lock_timeout, "").await?;
+        let manifest = Manifest::read(&mut admin, client, placement, &options.reach.left_out).await?;
         removal::lock(&mut admin, &manifest).await?;
         let counted = removal::count(&mut admin, &manifest).await?;
         let found = self.note_found(client, counted).await?;

@@ -4,6 +4,7 @@ mod copy_client;
 mod export;
 mod file;
 mod heading;
+pub(super) mod reach;
 mod restore;
 mod sequences;
 pub(super) mod session;

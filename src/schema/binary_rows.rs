@@ -72,6 +72,32 @@ pub(crate) fn count(bytes: &[u8], fields: i16) -> Result<u64, NoRows> {
     }
 }
 
+/// Tells the fields of each row, null or their bytes. All bytes are whole rows.
+pub(crate) fn for_each<'a>(
+    bytes: &'a [u8],
+    fields: i16,
+    mut tell: impl FnMut(&[Option<&'a [u8]>]),
+) -> Result<(), NoRows> {
+    let mut row = Vec::with_capacity(usize::try_from(fields).unwrap_or_default());
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = row_end(bytes, at, fields)?
+            .filter(|end| *end > at)
+            .ok_or(NoRows)?;
+        let mut rest = &bytes[at + 2..end];
+        row.clear();
+        while let Some((length, behind)) = rest.split_first_chunk() {
+            let length = usize::try_from(i32::from_be_bytes(*length)).ok();
+            let (field, behind) = behind.split_at_checked(length.unwrap_or(0)).ok_or(NoRows)?;
+            row.push(length.map(|_| field));
+            rest = behind;
+        }
+        tell(&row);
+        at = end;
+    }
+    Ok(())
+}
+
 /// Where the row ends that begins there, if it does; where it begins, if it is the trailer.
 fn row_end(bytes: &[u8], start: usize, fields: i16) -> Result<Option<usize>, NoRows> {
     let Some(number) = bytes.get(start..).and_then(<[u8]>::first_chunk) else {

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgCopyIn;
 
 use super::binary_rows::{self, HEADER, NoRows, TRAILER};
-use super::{HostTable, Manifest};
+use super::{ContentHash, HostTable, Manifest, RowHash};
 use crate::client::ClientId;
 use crate::error::{Error, Result};
 
@@ -21,17 +21,21 @@ pub(crate) struct Unloading<'c> {
     given: usize,
     fields: i16,
     ended: bool,
+    rows: u64,
+    hash: Option<RowHash>,
     client: ClientId,
     table: String,
 }
 
 impl<'c> Unloading<'c> {
     /// Begins to read the rows, without `client_id` and what is computed, in the snapshot of the transaction. The
-    /// connection is of no other use before all of them are read.
+    /// connection is of no other use before all of them are read. They are hashed on their way where there is a hash to
+    /// add theirs to.
     pub(crate) async fn begin(
         conn: &'c mut PgConnection,
         manifest: &Manifest,
         table: &HostTable,
+        hash: Option<RowHash>,
     ) -> Result<Self> {
         let values: Vec<String> = table
             .columns()
@@ -57,13 +61,23 @@ impl<'c> Unloading<'c> {
             given: 0,
             fields,
             ended: false,
+            rows: 0,
+            hash,
             client,
             table,
         })
     }
 
-    /// The next rows, whole ones, and how many they are.
-    pub(crate) async fn next(&mut self) -> Result<Option<(&[u8], u64)>> {
+    /// What the rows were that were handed out.
+    pub(crate) fn content(&self) -> ContentHash {
+        ContentHash {
+            rows: self.rows,
+            hash: self.hash.map(|hash| hash.to_string()),
+        }
+    }
+
+    /// The next rows, whole ones.
+    pub(crate) async fn next(&mut self) -> Result<Option<&[u8]>> {
         let failed = |source| {
             let step = format!("copying the rows of {}", self.table);
             Error::of_statement(self.client, step, source)
@@ -84,7 +98,12 @@ impl<'c> Unloading<'c> {
             let whole = binary_rows::whole(&self.buffer, self.fields).map_err(broken)?;
             if whole.rows > 0 {
                 self.given = whole.end;
-                return Ok(Some((&self.buffer[..whole.end], whole.rows)));
+                self.rows += whole.rows;
+                let rows = &self.buffer[..whole.end];
+                if let Some(hash) = &mut self.hash {
+                    hash.add(rows, self.fields).map_err(broken)?;
+                }
+                return Ok(Some(rows));
             }
             if self.ended {
                 // The trailer says that these were all.

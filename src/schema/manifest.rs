@@ -43,6 +43,10 @@ pub(crate) struct HostTable {
 }
 
 /// A column, as the catalogue spells it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what the catalogue answers, yes or no each"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct HostColumn {
     pub(crate) name: String,
@@ -57,6 +61,8 @@ pub(crate) struct HostColumn {
     pub(crate) as_text: bool,
     /// What of a value is hashed.
     pub(crate) hashed: String,
+    /// Whether that is what travels.
+    hashed_as_sent: bool,
 }
 
 /// A sequence that a column takes its values from.
@@ -176,6 +182,11 @@ impl HostTable {
         self.columns
             .iter()
             .filter(|column| !column.is_client && !column.generated)
+    }
+
+    /// Whether the rows that travel tell their hash.
+    pub(crate) fn hashed_as_sent(&self) -> bool {
+        self.columns().all(|column| column.hashed_as_sent)
     }
 
     pub(crate) fn sequences(&self) -> &[HostSequence] {

@@ -6,7 +6,9 @@ mod content_hash;
 mod copy;
 mod hold;
 mod install;
+mod lifted;
 mod manifest;
+mod row_hash;
 mod safety;
 mod types;
 pub(crate) mod vectors;
@@ -21,7 +23,9 @@ pub use self::install::{Installed, apply_to_dedicated, apply_to_pool};
 pub(crate) use self::install::{
     apply_to_platform, install_scope_key, next_scope_key_id, place, renew, retire_scope_keys,
 };
+pub(crate) use self::lifted::Lifted;
 pub(crate) use self::manifest::{HostColumn, HostSequence, HostTable, Manifest, by_reference};
+pub(crate) use self::row_hash::RowHash;
 pub use self::safety::KnownLeaks;
 pub(crate) use self::safety::{Strictness, check_pool};
 pub(crate) use self::types::value_of_each_type;

@@ -8,6 +8,7 @@
 mod attacks;
 mod damage;
 mod erasure;
+mod lifted;
 mod refusals;
 mod round_trip;
 mod snapshot;
@@ -181,6 +182,20 @@ impl Place {
             .await?;
         Ok(file)
     }
+}
+
+/// The foreign keys and indexes that a database has, as they would be made anew, with what is said of them.
+async fn keys_and_indexes(conn: &mut PgConnection) -> String {
+    let all = "select string_agg(it, E'\\n' order by it) from (
+            select concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid), convalidated,
+                             obj_description(oid, 'pg_constraint'))
+            from pg_constraint where contype = 'f'
+            union all
+            select concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid, indisclustered, inhparent::regclass,
+                             obj_description(indexrelid, 'pg_class'))
+            from pg_index left join pg_inherits on inhrelid = indexrelid
+            where indrelid > 16384 and indrelid::regclass::text !~ '^pg_toast') of (it)";
+    one(conn, all).await
 }
 
 fn shared(slug: &str) -> NewClient {

@@ -26,7 +26,9 @@ impl PlatformDirectory {
         options: &ExportOptions,
     ) -> Result<RestoreReport> {
         let (reader, writer) = tokio::io::duplex(AHEAD);
-        let restore_options = RestoreOptions::default().lock_timeout(options.lock_timeout);
+        let restore_options = RestoreOptions {
+            reach: options.reach.clone(),
+        };
         let (exported, restored) = tokio::join!(
             self.export_client(from, writer, options),
             self.restore_client(new, reader, &restore_options)

@@ -10,26 +10,25 @@ use tokio::io::AsyncWrite;
 
 use super::file::{FileWriter, Section};
 use super::heading::{End, Heading, TableEnd, TableRows, Whose};
+use super::reach::Reach;
 use super::session;
 use crate::client::{ClientId, ClientRecord, ClientRef, Placement};
 use crate::directory::{Directory, PlatformDirectory};
 use crate::error::{Error, PortableError, Result};
-use crate::schema::{self, ContentHash, HostTable, Manifest, Unloading};
+use crate::schema::{self, ContentHash, HostTable, Manifest, RowHash, Unloading};
 
 /// What of a client is exported, and how.
 #[derive(Clone, Debug)]
 pub struct ExportOptions {
-    pub(super) left_out: Vec<String>,
-    pub(super) hashed: bool,
-    pub(super) lock_timeout: Duration,
+    pub(super) reach: Reach,
+    hashed: bool,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
         Self {
-            left_out: Vec::new(),
+            reach: Reach::default(),
             hashed: true,
-            lock_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -42,12 +41,13 @@ impl ExportOptions {
     where
         I: IntoIterator<Item: Into<String>>,
     {
-        self.left_out = tables.into_iter().map(Into::into).collect();
+        self.reach.leave_out(tables);
         self
     }
 
-    /// Whether the file has a hash of each table's rows as the server has them, which a restore then compares with
-    /// what it loaded; without, it compares their number. Reads the tables twice. Defaults to `true`.
+    /// Whether the file has a hash of each table's rows, which a restore then compares with that of what its server has
+    /// after loading; without, it compares their number. It is computed of the rows on their way, but where columns are
+    /// arrays, composites or ranges of the host's own types: their tables are read twice. Defaults to `true`.
     #[must_use]
     pub fn content_hash(mut self, hashed: bool) -> Self {
         self.hashed = hashed;
@@ -57,7 +57,7 @@ impl ExportOptions {
     /// How long a change of a table's definition is waited for. Defaults to 10 seconds.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
+        self.reach.lock_timeout = timeout;
         self
     }
 }
@@ -134,8 +134,8 @@ async fn begin(
     const TURNS: u32 = 3;
     let run = |sql| (client, "beginning the snapshot of its rows", sql);
     for _ in 0..TURNS {
-        session::begin(admin, client, options.lock_timeout, "read only").await?;
-        let before = Manifest::read(admin, client, placement, &options.left_out).await?;
+        session::begin(admin, client, options.reach.lock_timeout, "read only").await?;
+        let before = Manifest::read(admin, client, placement, &options.reach.left_out).await?;
         if let Some(table) = before.not_there.first() {
             return Err(Error::Portable {
                 client,
@@ -149,7 +149,7 @@ async fn begin(
         }
         let (client, step, sql) = run(sql);
         session::execute(admin, client, step, sql).await?;
-        let manifest = Manifest::read(admin, client, placement, &options.left_out).await?;
+        let manifest = Manifest::read(admin, client, placement, &options.reach.left_out).await?;
         let locked = |table: &HostTable| before.tables.iter().any(|known| known.oid == table.oid);
         if manifest.tables.iter().all(locked) {
             if manifest.shared {
@@ -163,7 +163,7 @@ async fn begin(
     Err(Error::Busy {
         client,
         what: "the tables of its database to stay the same",
-        waited: options.lock_timeout * TURNS,
+        waited: options.reach.lock_timeout * TURNS,
     })
 }
 
@@ -188,21 +188,26 @@ where
         server_version,
         taken_at,
         client: Whose::of(record),
-        left_out: options.left_out.clone(),
+        left_out: options.reach.left_out.clone(),
         tables: Heading::tables_of(manifest),
     };
     let mut file = FileWriter::begin(to, client).await?;
     file.json(Section::Heading, 0, &heading).await?;
 
     let mut tables = Vec::with_capacity(manifest.tables.len());
+    let alike = RowHash::is_that_of(admin)
+        .await
+        .map_err(|source| Error::of_statement(client, "asking its server for a hash", source))?;
     for (number, table) in (0..).zip(&manifest.tables) {
-        let content = ContentHash::of(admin, manifest, table, table.columns(), options.hashed).await?;
-        let mut unloading = Unloading::begin(admin, manifest, table).await?;
-        let mut rows = 0;
-        while let Some((chunk, number_of_rows)) = unloading.next().await? {
-            rows += number_of_rows;
-            file.section(Section::Rows, number, chunk).await?;
+        let on_its_way = options.hashed && alike && table.hashed_as_sent();
+        let by_server = options.hashed && !on_its_way;
+        let mut content = ContentHash::of(admin, manifest, table, table.columns(), by_server).await?;
+        let hash = on_its_way.then(RowHash::default);
+        let mut unloading = Unloading::begin(admin, manifest, table, hash).await?;
+        while let Some(rows) = unloading.next().await? {
+            file.section(Section::Rows, number, rows).await?;
         }
+        let ContentHash { rows, hash } = unloading.content();
         if rows != content.rows {
             return Err(Error::Portable {
                 client,
@@ -212,6 +217,7 @@ where
                 },
             });
         }
+        content.hash = content.hash.or(hash);
         file.json(Section::TableEnd, number, &TableEnd { content })
             .await?;
         tables.push(TableRows {

@@ -5,6 +5,7 @@ use tokio::io::AsyncRead;
 
 use super::file::{FileReader, Section};
 use super::heading::{End, Heading, TableEnd, TableRows};
+use super::reach::Reach;
 use super::sequences;
 use super::session;
 use super::staged;
@@ -13,7 +14,7 @@ use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement};
 use crate::directory::{Directory, PlatformDirectory};
 use crate::error::{Error, PortableError, Result, is_connection_failure};
 use crate::provision::NewClient;
-use crate::schema::{self, ContentHash, Loading, Manifest};
+use crate::schema::{self, ContentHash, Lifted, Loading, Manifest};
 
 /// Whom a file is restored into.
 #[derive(Clone, Debug)]
@@ -38,19 +39,9 @@ impl From<ClientId> for RestoreInto {
 }
 
 /// How a file is restored.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RestoreOptions {
-    pub(super) left_out: Vec<String>,
-    pub(super) lock_timeout: Duration,
-}
-
-impl Default for RestoreOptions {
-    fn default() -> Self {
-        Self {
-            left_out: Vec::new(),
-            lock_timeout: Duration::from_secs(10),
-        }
-    }
+    pub(super) reach: Reach,
 }
 
 impl RestoreOptions {
@@ -61,14 +52,14 @@ impl RestoreOptions {
     where
         I: IntoIterator<Item: Into<String>>,
     {
-        self.left_out = tables.into_iter().map(Into::into).collect();
+        self.reach.leave_out(tables);
         self
     }
 
     /// How long transactions in flight are waited for, and locks. Defaults to 10 seconds.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
-        self.lock_timeout = timeout;
+        self.reach.lock_timeout = timeout;
         self
     }
 }
@@ -101,8 +92,10 @@ impl PlatformDirectory {
     /// filled by one statement. Triggers of the host run: what they change makes the hashes differ, and then nothing
     /// is restored. Values that name a client in another column than `client_id` are restored as they were.
     ///
-    /// On a pool database nobody but the client itself is kept waiting; on a dedicated one its tables are locked
-    /// against writing. What follows the file's end is not read.
+    /// On a pool database nobody but the client itself is kept waiting; on a dedicated one its tables are
+    /// locked, against reading as well, and foreign keys and indexes are taken off them and put back as
+    /// they were in the same transaction, which checks all rows at once; where the role does not own the tables, each
+    /// row is checked. What follows the file's end is not read.
     ///
     /// # Errors
     /// [`Error::Portable`] where the file is damaged or cannot be read, the tables differ, the client has rows, or what
@@ -188,14 +181,20 @@ impl PlatformDirectory {
             return Err(file.damaged("it has no heading"));
         };
         let heading: Heading = file.json()?;
-        let left_out = [&options.left_out[..], &heading.left_out[..]].concat();
+        let left_out = [&options.reach.left_out[..], &heading.left_out[..]].concat();
 
         let (mut admin, placement) = self.client_admin(client).await?;
-        session::begin(&mut admin, client, options.lock_timeout, "").await?;
+        session::begin(&mut admin, client, options.reach.lock_timeout, "").await?;
+        let before = Manifest::read(&mut admin, client, placement, &left_out).await?;
+        // What cannot be restored into keeps nobody waiting.
+        targets(&heading, &before)?;
+        expect_empty(&mut admin, &before).await?;
+        hold(&mut admin, record, &before).await?;
+        expect_empty(&mut admin, &before).await?;
+        let lifted = Lifted::lift(&mut admin, &before).await?;
+        // A table that refers to nothing any more waits for nothing.
         let manifest = Manifest::read(&mut admin, client, placement, &left_out).await?;
         let targets = targets(&heading, &manifest)?;
-        hold(&mut admin, record, &manifest).await?;
-        expect_empty(&mut admin, &manifest).await?;
         let contents = load(&mut admin, &manifest, &targets, &mut file).await?;
         staged::unstage(&mut admin, client, &targets).await?;
         let step = "checking the constraints that were deferred";
@@ -206,6 +205,7 @@ impl PlatformDirectory {
             "set constraints all immediate".to_owned(),
         )
         .await?;
+        lifted.put_back(&mut admin).await?;
         verify(&mut admin, &manifest, &targets, &contents).await?;
         sequences::advance(&mut admin, &manifest, &targets).await?;
         commit(&mut admin, client).await?;
@@ -224,7 +224,9 @@ impl PlatformDirectory {
     }
 }
 
-/// Keeps everybody from writing rows of the client until the end of the transaction.
+/// Keeps everybody from the rows of the client until the end of the transaction: on a pool database the client, on its
+/// own everyone, since foreign keys and indexes of its tables go and
+/// come back.
 async fn hold(admin: &mut PgConnection, record: &ClientRecord, manifest: &Manifest) -> Result<()> {
     if let Placement::Pool(_) = record.placement {
         return schema::hold(admin, record.id, record.epoch).await;
@@ -233,7 +235,7 @@ async fn hold(admin: &mut PgConnection, record: &ClientRecord, manifest: &Manife
         return Ok(());
     }
     let tables: Vec<&str> = (manifest.tables.iter().map(|table| table.sql.as_str())).collect();
-    let sql = format!("lock table {} in share row exclusive mode", tables.join(", "));
+    let sql = format!("lock table {} in access exclusive mode", tables.join(", "));
     session::execute(admin, record.id, "locking its tables", sql)
         .await
         .map(drop)

@@ -41,7 +41,8 @@ select c.oid::int8 as oid,
                     'as_text', k.as_text,
                     'hashed', case when k.as_text or k.has_oids
                               then format('pg_catalog.textsend(%I::pg_catalog.text)', a.attname)
-                              else format('%I.%I(%I)', sn.nspname, s.proname, a.attname) end)
+                              else format('%I.%I(%I)', sn.nspname, s.proname, a.attname) end,
+                    'hashed_as_sent', k.as_text or not coalesce(k.has_oids, false))
                     order by a.attnum)
                  from pg_catalog.pg_attribute a
                  -- None of these may lose a column.

@@ -3,53 +3,62 @@
 use tenantry::RestoreOptions;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{Outcome, Place, ROWS, count, shared};
+use super::{Outcome, Place, ROWS, count, keys_and_indexes, shared};
 use crate::sql::{connect, one, run, until};
 
 #[tokio::test]
 async fn a_restore_that_is_killed_midway_leaves_nothing() -> Outcome {
     let mut place = Place::set().await?;
     let file = place.export().await?;
-    let bolt = place.fixture.shared_client("bolt").await?.id;
     let platform = place.fixture.platform();
+    let bolt = place.fixture.shared_client("bolt").await?.id;
+    let vast = place.fixture.dedicated_client("vast").await?.id;
     let options = RestoreOptions::default();
-    let half = file.len() / 2;
+    // In the middle of the rows, and when all of them are loaded.
+    let moments = [(file.len() / 2, LOADING), (file.len() - 1, LOADED)];
+    for (client, database) in [(bolt, "pool-1"), (vast, "vast")] {
+        let mut admin = connect(place.fixture.admin_options(&place.fixture.database(database))).await;
+        let there = keys_and_indexes(&mut admin).await;
+        for (moment, is_there) in moments {
+            // Dropped, while it waits for the rest.
+            let mut from = tokio::io::duplex(1024);
+            let feeding = async {
+                from.1.write_all(&file[..moment]).await.unwrap();
+                until(&mut admin, is_there).await;
+            };
+            tokio::select! {
+                outcome = platform.restore_client(client, &mut from.0, &options) => panic!("{outcome:?}"),
+                () = feeding => {}
+            }
+            drop(from);
+            until(&mut admin, &format!("select not exists (select {SESSION})")).await;
+            assert_eq!(count(&mut admin, client).await, 0);
+            assert_eq!(keys_and_indexes(&mut admin).await, there);
 
-    // Dropped, while it waits for the second half.
-    let mut from = tokio::io::duplex(1024);
-    let feeding = async {
-        from.1.write_all(&file[..half]).await.unwrap();
-        until(&mut place.admin, LOADING).await;
-    };
-    tokio::select! {
-        outcome = platform.restore_client(bolt, &mut from.0, &options) => panic!("{outcome:?}"),
-        () = feeding => {}
+            // Its session is ended by the server.
+            let (mut to, from) = tokio::io::duplex(1024);
+            let ending = async {
+                to.write_all(&file[..moment]).await?;
+                until(&mut admin, is_there).await;
+                run(&mut admin, &format!("select pg_terminate_backend(pid) {SESSION}")).await;
+                // It may be gone already.
+                let _ = to.write_all(&file[moment..]).await;
+                Ok::<_, std::io::Error>(())
+            };
+            let (restored, ended) = tokio::join!(platform.restore_client(client, from, &options), ending);
+            ended?;
+            assert!(restored.is_err(), "{restored:?}");
+            until(&mut admin, &format!("select not exists (select {SESSION})")).await;
+            assert_eq!(count(&mut admin, client).await, 0);
+            assert_eq!(keys_and_indexes(&mut admin).await, there);
+        }
+        platform.restore_client(client, &file[..], &options).await?;
+        assert_eq!(count(&mut admin, client).await, ROWS);
+        assert_eq!(keys_and_indexes(&mut admin).await, there);
     }
-    drop(from);
-    until(&mut place.admin, &LOADING.replace("exists", "not exists")).await;
-    assert_eq!(count(&mut place.admin, bolt).await, 0);
-
-    // Its session is ended by the server.
-    let (mut to, from) = tokio::io::duplex(1024);
-    let ending = async {
-        to.write_all(&file[..half]).await?;
-        let mut admin = connect(place.fixture.admin_options(&place.fixture.database("pool-1"))).await;
-        until(&mut admin, LOADING).await;
-        run(&mut admin, END).await;
-        // It may be gone already.
-        let _ = to.write_all(&file[half..]).await;
-        Ok::<_, std::io::Error>(())
-    };
-    let (restored, ended) = tokio::join!(platform.restore_client(bolt, from, &options), ending);
-    ended?;
-    assert!(restored.is_err(), "{restored:?}");
-    assert_eq!(count(&mut place.admin, bolt).await, 0);
-    let waiting =
+    let active =
         format!("select count(*) from tenantry.placement where client_id = '{bolt}' and state = 'active'");
-    assert_eq!(one::<i64>(&mut place.admin, &waiting).await, 1);
-
-    platform.restore_client(bolt, &file[..], &options).await?;
-    assert_eq!(count(&mut place.admin, bolt).await, ROWS);
+    assert_eq!(one::<i64>(&mut place.admin, &active).await, 1);
     platform
         .restore_client(shared("twin"), &file[..], &options)
         .await?;
@@ -57,11 +66,16 @@ async fn a_restore_that_is_killed_midway_leaves_nothing() -> Outcome {
     Ok(())
 }
 
+/// The session that restores, whose last statement is a COPY until all rows are loaded.
+const SESSION: &str = "from pg_stat_activity
+    where datname = current_database() and query ~ '^copy .* from stdin' and pid <> pg_backend_pid()";
+
+/// The table is the last of the file.
+const LOADED: &str = "select exists (select from pg_stat_activity
+    where datname = current_database() and state = 'idle in transaction' and query ~ '^copy .*members_only.* from stdin')";
+
 const LOADING: &str = "select exists (select from pg_stat_activity
     where datname = current_database() and query ~ '^copy .* from stdin' and state <> 'idle')";
-
-const END: &str = "select pg_terminate_backend(pid) from pg_stat_activity
-    where datname = current_database() and query ~ '^copy .* from stdin' and state <> 'idle'";
 
 #[tokio::test]
 async fn a_client_that_writes_while_it_is_restored_waits_for_the_end() -> Outcome {
