@@ -53,7 +53,9 @@ impl Movable {
     /// Of a manager that does not hear of the change while the test runs.
     fn options(&self) -> ManagerOptions {
         let url = self.fixture.admin_url(&self.fixture.database("platform"));
-        ManagerOptions::new(url, self.keyring.clone()).following(deaf())
+        ManagerOptions::new(url, self.keyring.clone())
+            .following(deaf())
+            .max_staleness(Duration::from_hours(1))
     }
 
     async fn change_credential(&self) -> Outcome {
