@@ -3,6 +3,7 @@
 mod constraint;
 mod kind;
 mod portable;
+mod relocation;
 mod sqlstate;
 
 use std::sync::Arc;
@@ -14,9 +15,10 @@ pub use self::constraint::ConstraintKind;
 use self::constraint::named;
 pub use self::kind::ErrorKind;
 pub use self::portable::PortableError;
+pub use self::relocation::RelocationError;
 pub(crate) use self::sqlstate::{
-    is_connection_failure, is_lost_scope, is_lost_statement, is_of_failed_transaction, is_of_kernel,
-    is_of_types, is_overtaken, was_never_sent,
+    is_connection_failure, is_denied, is_lost_scope, is_lost_statement, is_of_failed_transaction,
+    is_of_kernel, is_of_types, is_overtaken, was_never_sent,
 };
 use crate::client::{ClientId, ClientRef, ClientStatus};
 use crate::plan::{Hosting, Limit, TierName};
@@ -397,6 +399,17 @@ pub enum Error {
         /// Why not.
         #[source]
         source: PortableError,
+    },
+    /// A client could not be relocated. It is served where it was, or where it is by now.
+    #[error("client {client} could not be relocated at {step}")]
+    Relocation {
+        /// The client.
+        client: ClientId,
+        /// What was being done.
+        step: &'static str,
+        /// Why not.
+        #[source]
+        source: RelocationError,
     },
     /// The migrations of a database failed, or are not those that were applied to it.
     #[error("{database}: the {set} migrations failed")]

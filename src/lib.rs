@@ -16,6 +16,7 @@ mod error;
 mod plan;
 mod provision;
 mod query;
+mod relocate;
 mod resolver;
 mod routing;
 pub mod schema;
@@ -36,7 +37,9 @@ pub use self::directory::{
     CredentialRecord, Directory, Following, InvalidClientCursor, Month, PlatformDirectory, PoolRecord,
     ResealOptions, Resealed, TakeUsage, TakenUsage, UnknownBinding, UnknownMonth, Unopened, Usage,
 };
-pub use self::error::{ConstraintKind, Error, ErrorKind, MaybeClient, PortableError, Result};
+pub use self::error::{
+    ConstraintKind, Error, ErrorKind, MaybeClient, PortableError, RelocationError, Result,
+};
 pub use self::plan::{
     Feature, Features, Grace, Hosting, InvalidCatalog, InvalidPlanName, Limit, Limits, Settings, Tier,
     TierCatalog, TierName, UnknownHosting,
@@ -51,6 +54,10 @@ pub use self::query::{
     Bind, Compare, Cursor, Delete, Explain, Explained, Expr, Filtered, Fragment, Group, Insert, Join,
     LockWait, Nearest, Order, Page, Pattern, Recall, RowLock, RowValues, Rpc, Scalar, Search, Select,
     TenantQuery, TextSearch, Update, Writes,
+};
+pub use self::relocate::{
+    Certificate, CertifiedTable, DifferenceKind, Differences, Finding, Phase, RelocateTo, Relocation,
+    RelocationOptions, RelocationPlan, RelocationProgress, RelocationStatus, RowDifference,
 };
 pub use self::resolver::{
     Claims, Entitlement, HeaderLookup, NamedBy, ResolverOptions, Source, TenantRequest, TenantResolver,

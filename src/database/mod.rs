@@ -6,6 +6,7 @@ mod answer;
 mod catalogue_cell;
 mod connections;
 mod dedicated;
+mod departure;
 mod lease;
 mod options;
 mod own_indexes;

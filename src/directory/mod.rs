@@ -10,6 +10,7 @@ mod credentials;
 mod feed;
 mod following;
 mod idle;
+mod lease;
 mod look_ups;
 mod platform;
 mod pool_record;
@@ -31,6 +32,7 @@ pub use self::clients::{ClientCursor, ClientFilter, ClientPage, ClientUpdate, In
 pub(crate) use self::connection_url::{Fingerprint, connect_options};
 pub use self::credentials::CredentialRecord;
 pub use self::following::Following;
+pub(crate) use self::lease::Lease;
 pub use self::platform::PlatformDirectory;
 pub(crate) use self::platform::{column, failed, of_client, of_pool, refused};
 pub use self::pool_record::PoolRecord;

@@ -70,7 +70,32 @@ macro_rules! of_stock {
     };
 }
 
-pub(super) const SEALED_COLUMNS: [SealedColumn; 8] = [
+/// Of both sides of a relocation that is under way, sealed for its client.
+macro_rules! of_relocation {
+    ($column:literal, $name:literal, $sealed_as:expr) => {
+        SealedColumn {
+            name: $name,
+            sealed_as: Some($sealed_as),
+            next: concat!(
+                "select client_id, '-', '-', ", $column, " from platform.relocations
+                 where ended_at is null and (client_id, '-', '-') > ($1, $2, $3) and substr(", $column, ", 3, 4) <> $4
+                 order by client_id limit $5 for no key update skip locked"
+            ),
+            store: concat!(
+                "update platform.relocations t set ", $column, " = n.sealed
+                 from unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[]) n (id, provider, kind, sealed)
+                 where t.client_id = n.id and t.ended_at is null"
+            ),
+            count: concat!(
+                "select substr(", $column, ", 3, 4), count(*) from platform.relocations
+                 where ", $column, " is not null group by 1"
+            ),
+            places: false,
+        }
+    };
+}
+
+pub(super) const SEALED_COLUMNS: [SealedColumn; 12] = [
     of_rows_by_id!("pools", "app_connection", column::POOL_APP, true),
     of_rows_by_id!("pools", "admin_connection", column::POOL_ADMIN, true),
     of_rows_by_id!("pools", "scope_key", column::POOL_SCOPE_KEY, true),
@@ -78,6 +103,10 @@ pub(super) const SEALED_COLUMNS: [SealedColumn; 8] = [
     of_rows_by_id!("clients", "admin_connection", column::CLIENT_ADMIN, false),
     of_stock!("app_connection", "stock.app_connection", column::CLIENT_APP),
     of_stock!("admin_connection", "stock.admin_connection", column::CLIENT_ADMIN),
+    of_relocation!("source_app", "relocations.source_app", column::CLIENT_APP),
+    of_relocation!("source_admin", "relocations.source_admin", column::CLIENT_ADMIN),
+    of_relocation!("target_app", "relocations.target_app", column::CLIENT_APP),
+    of_relocation!("target_admin", "relocations.target_admin", column::CLIENT_ADMIN),
     SealedColumn {
         name: "client_credentials.sealed",
         sealed_as: None,

@@ -67,6 +67,7 @@ impl Error {
             | Self::Constraint { .. } => ErrorKind::Database,
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
             Self::Portable { source, .. } => source.kind(),
+            Self::Relocation { source, .. } => source.kind(),
             Self::NoPoolWithRoom { .. }
             | Self::MissingCredential { .. }
             | Self::WrongKey { .. }

@@ -124,6 +124,14 @@ pub(crate) fn is_overtaken(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| matches!(&*code, "40001" | "40P01" | "TN001" | "TN003"))
 }
 
+/// Whether the role has not the right.
+pub(crate) fn is_denied(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("42501")
+}
+
 /// Whether it was refused because an earlier statement of its transaction had failed.
 pub(crate) fn is_of_failed_transaction(error: &sqlx::Error) -> bool {
     let code = error

@@ -230,6 +230,12 @@ impl PlatformDirectory {
 
     /// A connection to the database of its own of a client, deleted or not, as its admin role.
     pub(super) async fn dedicated_admin(&self, id: ClientId) -> Result<PgConnection> {
+        let url = self.dedicated_admin_url(id).await?;
+        connect_admin(&url, format!("client {id}")).await
+    }
+
+    /// The URL of the admin role of the database of its own of a client, deleted or not.
+    pub(crate) async fn dedicated_admin_url(&self, id: ClientId) -> Result<SecretString> {
         let sealed: Option<Sealed> =
             sqlx::query_scalar("select admin_connection from platform.clients where id = $1")
                 .bind(id)
@@ -242,9 +248,7 @@ impl PlatformDirectory {
             owner: owner(),
             what: column::CLIENT_ADMIN.to_owned(),
         })?;
-        let url = self
-            .open(&sealed, of_client(id, column::CLIENT_ADMIN), owner)
-            .await?;
-        connect_admin(&url, owner()).await
+        self.open(&sealed, of_client(id, column::CLIENT_ADMIN), owner)
+            .await
     }
 }

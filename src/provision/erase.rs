@@ -6,7 +6,7 @@
 //! done.
 
 mod journal;
-mod removal;
+pub(crate) mod removal;
 
 use std::time::Duration;
 
@@ -180,7 +180,7 @@ impl PlatformDirectory {
             return removal::commit(admin, client, step).await;
         }
         removal::commit(admin, client, step).await?;
-        super::vectors::drop_own(admin, client, removal::vector_columns(manifest)).await?;
+        removal::drop_own_indexes(admin, manifest).await?;
         removal::delete(admin, manifest, options.batch).await?;
         removal::expect_none(admin, manifest).await
     }

@@ -19,12 +19,14 @@ mod vectors;
 pub use self::client::NewClient;
 pub use self::client_setup::ClientSetup;
 pub use self::database_provisioner::{DatabaseProvisioner, DedicatedUrls, HookError};
+pub(crate) use self::erase::removal;
 pub use self::erase::{EraseOptions, EraseReport};
 pub use self::events::{ClientEvent, ClientEventKind, EventSink};
 pub use self::pool::NewPool;
 pub use self::portable::{
     ExportOptions, ExportReport, RestoreInto, RestoreOptions, RestoreReport, TableRows,
 };
+pub(crate) use self::portable::{advance_to as advance_sequence, session};
 pub use self::provisioning::{Approval, Provisioning, UnfinishedProvision};
 pub use self::server_databases::ServerDatabases;
 pub use self::tiers::AppliedTiers;

@@ -210,7 +210,8 @@ impl PlatformDirectory {
         connect_admin(&url, format!("pool {pool}")).await
     }
 
-    async fn pool_admin_url(&self, pool: PoolId) -> Result<SecretString> {
+    /// The URL of the admin role of a pool database.
+    pub(crate) async fn pool_admin_url(&self, pool: PoolId) -> Result<SecretString> {
         let owner = format!("pool {pool}");
         let sealed: Option<(Option<Sealed>,)> = self
             .look_up(|| {

@@ -7,10 +7,11 @@ mod heading;
 pub(super) mod reach;
 mod restore;
 mod sequences;
-pub(super) mod session;
+pub(crate) mod session;
 mod staged;
 mod target;
 
 pub use self::export::{ExportOptions, ExportReport};
 pub use self::heading::TableRows;
 pub use self::restore::{RestoreInto, RestoreOptions, RestoreReport};
+pub(crate) use self::sequences::advance_to;

@@ -13,11 +13,11 @@ use sqlx::{Connection, PgConnection};
 use super::alone::Alone;
 use super::client::NewClient;
 use super::client_setup::ClientSetup;
-use super::database_provisioner::{DatabaseProvisioner, HookError};
+use super::database_provisioner::{DatabaseProvisioner, DedicatedUrls, HookError};
 use super::erase::{EraseOptions, EraseReport};
 use super::pool::connect_admin;
 use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement};
-use crate::directory::{Directory, PlatformDirectory, column, failed, of_client};
+use crate::directory::{Directory, PlatformDirectory, column, connect_options, failed, of_client};
 use crate::error::{Error, Result};
 use crate::routing::ClientConnectionManager;
 use crate::schema;
@@ -301,18 +301,37 @@ impl Provisioning {
         Ok(true)
     }
 
-    /// Makes the database of the client.
-    async fn own_database(&self, id: ClientId) -> Result<()> {
+    /// Whom clients are asked of.
+    pub(crate) fn manager(&self) -> &ClientConnectionManager {
+        &self.manager
+    }
+
+    /// A database for a client that has none of its own yet, with the kernel and the host's tables.
+    pub(crate) async fn database_for(&self, id: ClientId) -> Result<DedicatedUrls> {
+        let urls = self.make_database(id).await?;
+        let app_role = connect_options(&urls.app, &format!("client {id}"))?;
+        let mut admin = admin_of(&urls, id).await?;
+        schema::apply_to_dedicated(&mut admin, app_role.get_username(), id, self.host).await?;
+        let _ = admin.close().await;
+        Ok(urls)
+    }
+
+    async fn make_database(&self, id: ClientId) -> Result<DedicatedUrls> {
         let missing = || Error::MissingCredential {
             owner: format!("client {id}"),
             what: column::CLIENT_APP.to_owned(),
         };
         let databases = self.databases.as_ref().ok_or_else(missing)?;
-        let urls = databases.create(id).await.map_err(|source| Error::Hook {
+        databases.create(id).await.map_err(|source| Error::Hook {
             client: id,
             hook: "creating its database".to_owned(),
             source: source.into(),
-        })?;
+        })
+    }
+
+    /// Makes the database of the client.
+    async fn own_database(&self, id: ClientId) -> Result<()> {
+        let urls = self.make_database(id).await?;
         self.platform.set_dedicated(id, &urls.app, &urls.admin).await
     }
 
@@ -340,7 +359,7 @@ impl Provisioning {
             .platform
             .open(sealed, of_client(id, column::CLIENT_APP), owner)
             .await?;
-        let options = crate::directory::connect_options(&url, &owner())?;
+        let options = connect_options(&url, &owner())?;
         Ok(options.get_username().to_owned())
     }
 

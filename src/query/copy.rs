@@ -18,7 +18,7 @@ use crate::database::Database;
 use crate::error::{Error, Result};
 use crate::schema::{Catalogue, Column, Table};
 use crate::telemetry;
-use crate::tenant::TenantTx;
+use crate::tenant::{Patience, TenantTx};
 
 /// Rows in the binary format of COPY. Under row-level security COPY loads nothing, so this is for dedicated
 /// databases alone.
@@ -159,7 +159,12 @@ impl<V: Verb> TenantQuery<'_, V> {
                 }
             }
         };
-        loading.instrument(span).await.map(Some)
+        let loaded = loading.instrument(span).await;
+        // Where the client is by now, it may be another thing.
+        if loaded.is_err() && self.on.follow(&loaded, &mut Patience::default()).await? {
+            return Ok(None);
+        }
+        loaded.map(Some)
     }
 }
 

@@ -23,7 +23,7 @@ use crate::database::{Mode, TransactionOptions, search, within};
 use crate::error::{Error, Result};
 use crate::schema::vectors::{Metric, OWN_INDEXES, OwnIndex, OwnIndexes, VectorColumn};
 use crate::telemetry;
-use crate::tenant::{TenantDb, TenantTx};
+use crate::tenant::{Patience, TenantDb, TenantTx};
 
 /// The rows of a query whose vectors are nearest to one; see [`nearest`](TenantQuery::nearest).
 #[must_use = "a search does nothing until it is fetched"]
@@ -246,11 +246,13 @@ impl<'t> Nearest<'t> {
             distance: &self.distance,
             way: Way::Exact,
         };
-        let sent = send_in(&mut query.on, &query.source, &ranking, Shape::Rows).await;
-        if query.on.follow(&sent).await? {
-            return Box::pin(send_in(&mut query.on, &query.source, &ranking, Shape::Rows)).await;
+        let mut patience = Patience::default();
+        loop {
+            let sent = send_in(&mut query.on, &query.source, &ranking, Shape::Rows).await;
+            if sent.is_ok() || !query.on.follow(&sent, &mut patience).await? {
+                return sent;
+            }
         }
-        sent
     }
 
     /// The rows by the client's own index, unless it was asked for long enough and had too few.
@@ -272,7 +274,11 @@ impl<'t> Nearest<'t> {
         let candidates = candidates.unwrap_or(u16::MAX);
         let mut rows = match &mut query.on {
             On::Tx(tx) => search_inside(tx, &query.source, &ranking, candidates).await?,
-            On::Db(db) => search_alone(db, &query.source, &ranking, candidates).await?,
+            On::Db(db) => match search_alone(db, &query.source, &ranking, candidates).await {
+                // The exact search goes where the client is by now.
+                Err(Error::Moved { .. } | Error::Relocating { .. }) => return Ok(None),
+                searched => searched?,
+            },
         };
         if rows.len() < usize::try_from(self.rows).unwrap_or(usize::MAX) {
             return Ok(None);
@@ -344,11 +350,13 @@ async fn own_indexes(on: &mut On<'_>) -> Result<Arc<OwnIndexes>> {
         mode: Mode::ReadOnly,
         residue: false,
     };
-    let mut sent: Result<Vec<PgRow>> = statement().run(on).await;
-    if on.follow(&sent).await? {
-        sent = Box::pin(statement().run(on)).await;
-    }
-    let rows = sent?;
+    let mut patience = Patience::default();
+    let rows = loop {
+        let sent: Result<Vec<PgRow>> = statement().run(on).await;
+        if sent.is_ok() || !on.follow(&sent, &mut patience).await? {
+            break sent?;
+        }
+    };
     let indexes: Vec<OwnIndex> = (rows.iter())
         .map(|row| decode(client, step, row))
         .collect::<Result<_>>()?;

@@ -14,7 +14,7 @@ use crate::database::Mode;
 use crate::error::{Error, Result};
 use crate::schema::{CLIENT_PARAMETER, Catalogue, Function, nearest_name};
 use crate::telemetry;
-use crate::tenant::{TenantDb, TenantTx};
+use crate::tenant::{Patience, TenantDb, TenantTx};
 
 /// A call of a function or procedure of the client's database, by name and with named arguments.
 ///
@@ -149,11 +149,13 @@ impl<'t> Rpc<'t> {
         let span = telemetry::statement(self.source.client, "call", &self.source.table);
         let sending = async {
             self.on.renew().await?;
-            let sent = self.send_here().await;
-            if self.on.follow(&sent).await? {
-                return Box::pin(self.send_here()).await;
+            let mut patience = Patience::default();
+            loop {
+                let sent = self.send_here().await;
+                if sent.is_ok() || !self.on.follow(&sent, &mut patience).await? {
+                    return sent;
+                }
             }
-            sent
         };
         sending.instrument(span).await
     }

@@ -14,7 +14,7 @@ use crate::client::ClientId;
 use crate::database::{Database, DedicatedPool, Lease, Mode, OwnIndexCell, PoolDatabase, within};
 use crate::error::{self, Error, Result};
 use crate::schema::Catalogue;
-use crate::tenant::{Tenant, TenantDb, TenantTx};
+use crate::tenant::{Patience, Tenant, TenantDb, TenantTx};
 
 /// Where a statement runs: by itself, or inside a transaction.
 pub(super) enum On<'t> {
@@ -64,9 +64,13 @@ impl On<'_> {
     }
 
     /// Goes where the client is now, if that is why a statement by itself was refused. Says whether it did.
-    pub(super) async fn follow<T: Sync>(&mut self, refused: &Result<T>) -> Result<bool> {
+    pub(super) async fn follow<T: Sync>(
+        &mut self,
+        refused: &Result<T>,
+        patience: &mut Patience,
+    ) -> Result<bool> {
         let Self::Db(db) = self else { return Ok(false) };
-        match db.followed(refused).await? {
+        match db.followed(refused, patience).await? {
             Some(moved) => {
                 *db = moved;
                 Ok(true)

@@ -12,7 +12,7 @@ use crate::database::Mode;
 use crate::error::{self, Error, Result};
 use crate::schema::Catalogue;
 use crate::telemetry;
-use crate::tenant::TenantTx;
+use crate::tenant::{Patience, TenantTx};
 
 impl<V: Verb> TenantQuery<'_, V> {
     pub(super) fn step(&self) -> Step<'_> {
@@ -23,17 +23,35 @@ impl<V: Verb> TenantQuery<'_, V> {
     pub(super) async fn send<A: Answer>(&mut self, shape: Shape) -> Result<A> {
         self.expect_sendable()?;
         let span = telemetry::statement(self.source.client, V::NAME, &self.source.table);
+        // What is too much for one statement. All of it is kept until all of it was sent.
+        let mut rest = Vec::new();
+        while let Some(more) = rest.last_mut().unwrap_or(&mut self.verb).split() {
+            rest.push(more);
+        }
         let sending = async {
-            if self.counts().await? {
-                return Box::pin(self.send_counted(shape)).await;
-            }
-            match self.verb.split() {
-                None => self.send_one(shape).await,
-                // Boxed, so that the few that are many do not enlarge the state of all.
-                Some(rest) => Box::pin(self.send_all(rest, shape)).await,
+            let mut patience = Patience::default();
+            loop {
+                let sent = self.send_here(&rest, shape).await;
+                // Refused where its client was, nothing of it was done.
+                if sent.is_ok() || !self.on.follow(&sent, &mut patience).await? {
+                    return sent;
+                }
             }
         };
         sending.instrument(span).await
+    }
+
+    /// Sends it where its client is, as far as that is known.
+    async fn send_here<A: Answer>(&mut self, rest: &[V], shape: Shape) -> Result<A> {
+        self.on.renew().await?;
+        if self.counts().await? {
+            // Boxed, so that the few that are counted, or many, do not enlarge the state of all.
+            return Box::pin(self.send_counted(rest, shape)).await;
+        }
+        if rest.is_empty() {
+            return send_in(&mut self.on, &self.source, &self.verb, shape).await;
+        }
+        Box::pin(self.send_all(rest, shape)).await
     }
 
     /// The first error of the calls, if there was one.
@@ -61,10 +79,10 @@ impl<V: Verb> TenantQuery<'_, V> {
     }
 
     /// Sends a write in the transaction that counts what it adds.
-    async fn send_counted<A: Answer>(&mut self, shape: Shape) -> Result<A> {
+    async fn send_counted<A: Answer>(&mut self, rest: &[V], shape: Shape) -> Result<A> {
         let adds = self.verb.adds();
         let parts = Parts {
-            rest: self.verb.split(),
+            rest,
             source: &self.source,
             first: &self.verb,
             shape,
@@ -80,11 +98,11 @@ impl<V: Verb> TenantQuery<'_, V> {
     }
 
     /// Sends one statement after the other, in one transaction.
-    async fn send_all<A: Answer>(&mut self, rest: V, shape: Shape) -> Result<A> {
+    async fn send_all<A: Answer>(&mut self, rest: &[V], shape: Shape) -> Result<A> {
         let parts = Parts {
             source: &self.source,
             first: &self.verb,
-            rest: Some(rest),
+            rest,
             shape,
         };
         match &mut self.on {
@@ -97,38 +115,21 @@ impl<V: Verb> TenantQuery<'_, V> {
             }
         }
     }
-
-    /// Sends one statement, and again where its client is now if it had moved.
-    async fn send_one<A: Answer>(&mut self, shape: Shape) -> Result<A> {
-        self.on.renew().await?;
-        let sent = send_in(&mut self.on, &self.source, &self.verb, shape).await;
-        if self.on.follow(&sent).await? {
-            // Where it is now it may have another plan.
-            if self.counts().await? {
-                return Box::pin(self.send_counted(shape)).await;
-            }
-            // Boxed, so that the few that are sent again do not double the state of all.
-            return Box::pin(send_in(&mut self.on, &self.source, &self.verb, shape)).await;
-        }
-        sent
-    }
 }
 
 /// A statement that is too much for one.
 struct Parts<'q, 't, V> {
     source: &'q Source<'t>,
     first: &'q V,
-    rest: Option<V>,
+    rest: &'q [V],
     shape: Shape,
 }
 
 impl<V: Verb> Parts<'_, '_, V> {
     async fn send<A: Answer>(self, on: &mut On<'_>) -> Result<A> {
         let mut answer: A = send_in(on, self.source, self.first, self.shape).await?;
-        let mut rest = self.rest;
-        while let Some(mut part) = rest {
-            rest = part.split();
-            answer.add(send_in(on, self.source, &part, self.shape).await?);
+        for part in self.rest {
+            answer.add(send_in(on, self.source, part, self.shape).await?);
         }
         Ok(answer)
     }

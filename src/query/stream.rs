@@ -13,7 +13,7 @@ use super::verb::Shape;
 use crate::client::ClientId;
 use crate::database::{Database, DedicatedDatabase, PoolDatabase, within};
 use crate::error::{Error, Result};
-use crate::tenant::{Tenant, TenantDb, TenantTx};
+use crate::tenant::{Patience, Tenant, TenantDb, TenantTx};
 
 impl<'t> TenantQuery<'t, Select<'t>> {
     /// One row after the other, as the database sends them: rows that are not read are not held. The stream
@@ -43,7 +43,7 @@ impl<'t> TenantQuery<'t, Select<'t>> {
         let stream = async_stream::try_stream! {
             self.expect_sendable()?;
             let client = self.source.client;
-            let mut followed = false;
+            let mut patience = Patience::default();
             self.on.renew().await?;
             loop {
                 let statement = statement(&self.on, &self.source, &self.verb, Shape::Rows).await?;
@@ -69,8 +69,7 @@ impl<'t> TenantQuery<'t, Select<'t>> {
                 if ended.is_ok() {
                     break;
                 }
-                if !begun && !followed && self.on.follow(&ended).await? {
-                    followed = true;
+                if !begun && self.on.follow(&ended, &mut patience).await? {
                     continue;
                 }
                 if let Err(error) = ended {

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join3;
@@ -63,6 +64,7 @@ struct Inner {
     pools: Pools,
     dedicated: Arc<DedicatedPools>,
     plans: Arc<Plans>,
+    relocation_wait: Duration,
     closed: AtomicBool,
 }
 
@@ -118,6 +120,7 @@ impl ClientConnectionManager {
             pools: Pools::default(),
             freshness,
             dedicated: Arc::new(dedicated),
+            relocation_wait: options.relocation_wait,
             closed: AtomicBool::new(false),
         });
         Self { inner }
@@ -339,6 +342,10 @@ impl Inner {
 
 #[async_trait]
 impl Router for Inner {
+    fn relocation_wait(&self) -> Duration {
+        self.relocation_wait
+    }
+
     fn forget(&self, client: ClientId) {
         self.freshness.note(Change::Client(client));
     }

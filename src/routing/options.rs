@@ -25,6 +25,7 @@ pub struct ManagerOptions {
     pub(super) record_ttl: Duration,
     pub(super) unknown_ttl: Duration,
     pub(super) max_staleness: Duration,
+    pub(super) relocation_wait: Duration,
     pub(super) following: Following,
     pub(super) known_leaks: KnownLeaks,
     pub(super) security_definers: Vec<String>,
@@ -48,6 +49,7 @@ impl ManagerOptions {
             record_ttl: Duration::from_mins(5),
             unknown_ttl: Duration::from_secs(1),
             max_staleness: Duration::from_secs(30),
+            relocation_wait: Duration::from_secs(5),
             following: Following::default(),
             known_leaks: KnownLeaks::Warn,
             security_definers: Vec::new(),
@@ -116,6 +118,15 @@ impl ManagerOptions {
     #[must_use]
     pub fn max_staleness(mut self, age: Duration) -> Self {
         self.max_staleness = age;
+        self
+    }
+
+    /// How long a statement by itself, and a beginning transaction, wait for a client that is being relocated, before
+    /// they answer [`Error::Relocating`](crate::Error::Relocating) or [`Error::Moved`](crate::Error::Moved). Defaults
+    /// to 5 seconds.
+    #[must_use]
+    pub fn relocation_wait(mut self, wait: Duration) -> Self {
+        self.relocation_wait = wait;
         self
     }
 

@@ -212,6 +212,10 @@ mod tests {
 
     #[async_trait]
     impl Router for Nowhere {
+        fn relocation_wait(&self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+
         fn forget(&self, _client: ClientId) {}
 
         async fn resolve(&self, _client: ClientId, _served: ClientStatus) -> Result<Arc<Tenant>> {

@@ -47,10 +47,21 @@ impl<'c> Unloading<'c> {
                 }
             })
             .collect();
-        let fields = fields(values.len());
-        let (values, rows) = (values.join(", "), manifest.rows_of(table));
-        let sql = format!("copy (select {values} from {rows}) to stdout (format binary)");
-        let (client, table) = (manifest.client, table.qualified());
+        let (values, rows, fields) = (values.join(", "), manifest.rows_of(table), values.len());
+        let sql = format!("select {values} from {rows}");
+        let unloading = Self::of_query(conn, manifest.client, table.qualified(), &sql, fields).await?;
+        Ok(Self { hash, ..unloading })
+    }
+
+    /// Begins to read what a query of so many columns answers. The table is named in errors.
+    pub(crate) async fn of_query(
+        conn: &'c mut PgConnection,
+        client: ClientId,
+        table: String,
+        query: &str,
+        columns: usize,
+    ) -> Result<Self> {
+        let sql = format!("copy ({query}) to stdout (format binary)");
         let stream = conn
             .copy_out_raw(&sql)
             .await
@@ -59,10 +70,10 @@ impl<'c> Unloading<'c> {
             stream,
             buffer: Vec::with_capacity(CHUNK + CHUNK / 4),
             given: 0,
-            fields,
+            fields: fields(columns),
             ended: false,
             rows: 0,
-            hash,
+            hash: None,
             client,
             table,
         })
@@ -203,6 +214,11 @@ impl<'c> Loading<'c> {
             }
             Err(source) => Err(self.failed(source)),
         }
+    }
+
+    /// How many rows were sent.
+    pub(crate) fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// Ends the loading. Returns how many rows were sent, which are as many as the server has.

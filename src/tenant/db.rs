@@ -1,9 +1,11 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tracing::Instrument;
 
+use super::following::Patience;
 use super::freshness::Fresh;
 use super::tx::TenantTx;
 use crate::client::{ClientId, ClientRecord, ClientStatus};
@@ -47,6 +49,9 @@ pub(crate) trait Router: Send + Sync + fmt::Debug {
     /// Takes note that what is known of the client is not true any more.
     fn forget(&self, client: ClientId);
 
+    /// How long a client that is being relocated is waited for.
+    fn relocation_wait(&self) -> Duration;
+
     /// The route of the client as it is now, while it has that status.
     async fn resolve(&self, client: ClientId, served: ClientStatus) -> Result<Arc<Tenant>>;
 }
@@ -60,7 +65,8 @@ impl TenantDb {
     /// Begins a transaction under READ COMMITTED: on a pool database bound to the client in the same message.
     ///
     /// # Errors
-    /// [`Error::Relocating`], and [`Error::Moved`] where the client moved twice at once, to be retried;
+    /// [`Error::Relocating`] and [`Error::Moved`] where the client is on its way for longer than
+    /// [`relocation_wait`](crate::ManagerOptions::relocation_wait), to be retried;
     /// [`Error::NotServed`] where the client was suspended; [`Error::Busy`] where no connection came free;
     /// [`Error::Unreachable`].
     ///
@@ -86,12 +92,17 @@ impl TenantDb {
     pub async fn begin_with(&self, options: TransactionOptions) -> Result<TenantTx> {
         let beginning = async {
             let renewed = self.renewed().await?;
-            let here = renewed.as_ref().unwrap_or(self);
-            let begun = here.begin_here(options).await;
-            match (&begun, here.followed(&begun).await?) {
-                (Err(_), Some(moved)) => Box::pin(moved.begin_here(options)).await,
-                _ => begun,
+            let begun = renewed.as_ref().unwrap_or(self).begin_here(options).await;
+            if begun.is_ok() {
+                return begun;
             }
+            // Boxed, so that what is not refused does not move the state of what is.
+            Box::pin(
+                renewed
+                    .unwrap_or_else(|| self.clone())
+                    .begin_again(begun, options),
+            )
+            .await
         };
         beginning.instrument(telemetry::begin(self.id())).await
     }
@@ -107,6 +118,20 @@ impl TenantDb {
         Ok(Some(Self { tenant }))
     }
 
+    /// Begins where the client is by now, if it moved.
+    async fn begin_again(
+        mut self,
+        mut begun: Result<TenantTx>,
+        options: TransactionOptions,
+    ) -> Result<TenantTx> {
+        let mut patience = Patience::default();
+        while let Some(found) = self.followed(&begun, &mut patience).await? {
+            self = found;
+            begun = self.begin_here(options).await;
+        }
+        begun
+    }
+
     async fn begin_here(&self, options: TransactionOptions) -> Result<TenantTx> {
         match &self.tenant.database {
             Database::Pool(pool) => {
@@ -117,19 +142,6 @@ impl TenantDb {
             Database::Dedicated(database) => {
                 TenantTx::straight(self.clone(), database.pool().await?, options).await
             }
-        }
-    }
-
-    /// Where the client is now, where that is why it was refused here. The refusal came before anything was
-    /// done, so the same may be tried there.
-    pub(crate) async fn followed<T: Sync>(&self, refused: &Result<T>) -> Result<Option<Self>> {
-        match (refused, self.tenant.router.upgrade()) {
-            (Err(Error::Moved { client }), Some(router)) => {
-                tracing::debug!(%client, "a client that moved is followed");
-                let tenant = router.resolve(*client, self.tenant.record.status).await?;
-                Ok(Some(Self { tenant }))
-            }
-            _ => Ok(None),
         }
     }
 

@@ -3,6 +3,7 @@
 mod attempt;
 mod db;
 mod executor;
+mod following;
 mod freshness;
 mod guard;
 mod metered;
@@ -13,6 +14,7 @@ mod tx;
 pub use self::attempt::Attempt;
 pub use self::db::TenantDb;
 pub(crate) use self::db::{Router, Tenant};
+pub(crate) use self::following::Patience;
 pub(crate) use self::freshness::{Asked, Fresh, Freshness, TICK};
 pub use self::run::RunOptions;
 pub use self::tx::TenantTx;

@@ -203,6 +203,7 @@ async fn end<T, E: From<Error>>(
             Err(error) => Ended::Done(Err(error.into())),
         },
         Err(error) => {
+            let db = tx.db().clone();
             match standing {
                 // There is nobody to wait for.
                 Standing::Lost => drop(tx),
@@ -212,7 +213,7 @@ async fn end<T, E: From<Error>>(
                     }
                 }
             }
-            if standing == Standing::Overtaken {
+            if standing == Standing::Overtaken || (standing == Standing::Denied && db.has_left().await) {
                 Ended::Overtaken(error)
             } else {
                 Ended::Done(Err(error))

@@ -12,6 +12,8 @@ pub(super) enum Standing {
     Failed,
     /// It gave way to another transaction, or to a relocation: from the start, it may succeed.
     Overtaken,
+    /// It was denied a right. The database of a client that has left denies all.
+    Denied,
     /// Its connection was lost.
     Lost,
 }
@@ -25,6 +27,7 @@ impl Standing {
             Err(failed) if error::is_connection_failure(failed) => Self::Lost,
             Err(failed) if error::is_overtaken(failed) => Self::Overtaken,
             Err(failed) if error::is_of_failed_transaction(failed) => *self,
+            Err(failed) if error::is_denied(failed) => Self::Denied,
             Err(sqlx::Error::Database(_)) => Self::Failed,
             // Nothing that the server said.
             Err(_) => *self,

@@ -150,6 +150,21 @@ impl Fixture {
         Ok(self.platform.create_client(client).await?)
     }
 
+    /// A database for that client alone, with the host's tables and no rows. Returns its name.
+    ///
+    /// # Errors
+    /// [`FixtureError`] with the step that failed.
+    pub async fn dedicated_database(&self, name: &str, client: ClientId) -> Result<String, FixtureError> {
+        let database = self.create(name, None).await?;
+        let mut superuser = PgConnection::connect_with(&self.server.connect_options(&database)).await?;
+        sqlx::raw_sql(VECTOR).execute(&mut superuser).await?;
+        superuser.close().await?;
+        let mut admin = PgConnection::connect_with(&self.admin_options(&database)).await?;
+        apply_to_dedicated(&mut admin, APP, client, self.host).await?;
+        admin.close().await?;
+        Ok(database)
+    }
+
     /// A client of the tier champion, with a database of its own that has the host's tables, `client_id`
     /// included.
     ///
@@ -157,13 +172,7 @@ impl Fixture {
     /// [`FixtureError`] where the slug is none or taken.
     pub async fn dedicated_client(&self, slug: &str) -> Result<ClientRecord, FixtureError> {
         let id = ClientId::new();
-        let database = self.create(slug, None).await?;
-        let mut superuser = PgConnection::connect_with(&self.server.connect_options(&database)).await?;
-        sqlx::raw_sql(VECTOR).execute(&mut superuser).await?;
-        superuser.close().await?;
-        let mut admin = PgConnection::connect_with(&self.admin_options(&database)).await?;
-        apply_to_dedicated(&mut admin, APP, id, self.host).await?;
-        admin.close().await?;
+        let database = self.dedicated_database(slug, id).await?;
         self.dedicated_client_on(id, slug, &database).await
     }
 

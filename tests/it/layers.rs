@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. The parts of one row may import each other, and all rows before theirs.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     // An error names its client, a client its tier and its sealed credential.
     &["error", "client", "plan", "secret", "telemetry"],
     &["schema"],
@@ -19,6 +19,7 @@ const LAYERS: [&[&str]; 10] = [
     &["routing"],
     &["resolver"],
     &["provision"],
+    &["relocate"],
     &["testing"],
 ];
 

@@ -22,6 +22,7 @@ mod portable;
 mod private_server;
 mod query;
 mod refusals;
+mod relocate;
 mod residue;
 mod resolver;
 mod routing;

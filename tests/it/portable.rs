@@ -23,7 +23,7 @@ use crate::sql::{connect, one, run};
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// Every type of a column, and tables that refer to each other in every way.
-static KINDS: Migrator = sqlx::migrate!("tests/it/portable/migrations");
+pub(crate) static KINDS: Migrator = sqlx::migrate!("tests/it/portable/migrations");
 
 /// The tables of clients there.
 const TABLES: [&str; 8] = [
@@ -38,7 +38,7 @@ const TABLES: [&str; 8] = [
 ];
 
 /// The same without `client_id` and without foreign keys, as an older system made it.
-const LEGACY: &str = r#"
+pub(crate) const LEGACY: &str = r#"
     create type mood as enum ('it''s, "odd"', 'calm');
     create domain positive as integer check (value > 0);
     create domain moods as mood[];
@@ -63,7 +63,7 @@ const LEGACY: &str = r#"
     create table sailors (id integer primary key, crew integer not null);"#;
 
 /// Rows of everything, three times: with a value of its own each, with the mark, and with nothing but nulls.
-async fn fill(admin: &mut PgConnection, client: ClientId, mark: &str) {
+pub(crate) async fn fill(admin: &mut PgConnection, client: ClientId, mark: &str) {
     let sql = KINDS_ROWS
         .replace("{client}", &client.to_string())
         .replace("{mark}", mark);
@@ -109,7 +109,7 @@ async fn rows_of(admin: &mut PgConnection, table: &str, client: Option<ClientId>
     one(admin, &sql).await
 }
 
-async fn all_rows(admin: &mut PgConnection, client: Option<ClientId>) -> Vec<String> {
+pub(crate) async fn all_rows(admin: &mut PgConnection, client: Option<ClientId>) -> Vec<String> {
     let mut all = Vec::new();
     for table in TABLES {
         all.push(rows_of(admin, table, client).await);
@@ -121,7 +121,7 @@ async fn all_rows(admin: &mut PgConnection, client: Option<ClientId>) -> Vec<Str
 const ROWS: i64 = 211;
 
 /// What two sides have is the same; rows are too long to be printed whole.
-fn assert_same(found: &[String], wanted: &[String], what: &str) {
+pub(crate) fn assert_same(found: &[String], wanted: &[String], what: &str) {
     for ((table, found), wanted) in TABLES.iter().zip(found).zip(wanted) {
         let differ = found.bytes().zip(wanted.bytes()).position(|(a, b)| a != b);
         let at = differ.unwrap_or(found.len().min(wanted.len()));

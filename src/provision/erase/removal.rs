@@ -49,7 +49,7 @@ pub(super) async fn count(admin: &mut PgConnection, manifest: &Manifest) -> Resu
 }
 
 /// The columns that the client can have an index of its own on.
-pub(super) fn vector_columns(manifest: &Manifest) -> Vec<VectorColumn<'_>> {
+fn vector_columns(manifest: &Manifest) -> Vec<VectorColumn<'_>> {
     let tables = manifest.tables.iter();
     tables
         .flat_map(|table| {
@@ -65,8 +65,13 @@ pub(super) fn vector_columns(manifest: &Manifest) -> Vec<VectorColumn<'_>> {
         .collect()
 }
 
+/// Drops the client's own indexes in a database that others use.
+pub(crate) async fn drop_own_indexes(admin: &mut PgConnection, manifest: &Manifest) -> Result<()> {
+    crate::provision::vectors::drop_own(admin, manifest.client, vector_columns(manifest)).await
+}
+
 /// Takes all rows out of a database that is all the client's, in the transaction.
-pub(super) async fn empty(admin: &mut PgConnection, manifest: &Manifest) -> Result<()> {
+pub(crate) async fn empty(admin: &mut PgConnection, manifest: &Manifest) -> Result<()> {
     if manifest.tables.is_empty() {
         return Ok(());
     }
@@ -78,7 +83,7 @@ pub(super) async fn empty(admin: &mut PgConnection, manifest: &Manifest) -> Resu
 }
 
 /// Deletes the client's rows from tables that others have rows in, children first, so many in a transaction.
-pub(super) async fn delete(admin: &mut PgConnection, manifest: &Manifest, batch: u32) -> Result<()> {
+pub(crate) async fn delete(admin: &mut PgConnection, manifest: &Manifest, batch: u32) -> Result<()> {
     let client = manifest.client;
     for group in by_reference(manifest.tables.clone()).into_iter().rev() {
         match &group[..] {
@@ -147,7 +152,7 @@ async fn delete_circle(admin: &mut PgConnection, manifest: &Manifest, circle: &[
 }
 
 /// Nothing of the client is left.
-pub(super) async fn expect_none(admin: &mut PgConnection, manifest: &Manifest) -> Result<()> {
+pub(crate) async fn expect_none(admin: &mut PgConnection, manifest: &Manifest) -> Result<()> {
     for table in &manifest.tables {
         let sql = format!("select exists (select from {})", manifest.rows_of(table));
         if session::is_so(admin, manifest.client, "looking for rows that are left", sql).await? {

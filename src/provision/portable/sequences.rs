@@ -60,7 +60,7 @@ async fn furthest(
         .map_err(|source| Error::of_statement(manifest.client, "reading the last of its numbers", source))
 }
 
-async fn advance_to(
+pub(crate) async fn advance_to(
     admin: &mut PgConnection,
     manifest: &Manifest,
     sequence: &HostSequence,

@@ -20,7 +20,7 @@ const SETTINGS: &str = "set row_security = off; set statement_timeout = 0; set t
 const NEW_SETTINGS: &str = "set transaction_timeout = 0; ";
 
 /// Prepares a connection of the admin role and begins a transaction on it.
-pub(in crate::provision) async fn begin(
+pub(crate) async fn begin(
     admin: &mut PgConnection,
     client: ClientId,
     lock_timeout: Duration,
@@ -34,7 +34,7 @@ pub(in crate::provision) async fn begin(
 }
 
 /// Prepares a connection of the admin role, which is of this use alone.
-pub(in crate::provision) async fn prepare(
+pub(crate) async fn prepare(
     admin: &mut PgConnection,
     client: ClientId,
     lock_timeout: Duration,
@@ -58,7 +58,7 @@ pub(in crate::provision) async fn prepare(
         .map_err(failed)
 }
 
-pub(in crate::provision) async fn execute(
+pub(crate) async fn execute(
     admin: &mut PgConnection,
     client: ClientId,
     step: &str,
@@ -72,7 +72,7 @@ pub(in crate::provision) async fn execute(
 }
 
 /// Whether the query, which answers with one boolean, says so.
-pub(in crate::provision) async fn is_so(
+pub(crate) async fn is_so(
     admin: &mut PgConnection,
     client: ClientId,
     step: &str,
@@ -85,12 +85,12 @@ pub(in crate::provision) async fn is_so(
         .map_err(|source| Error::of_statement(client, step, source))
 }
 
-pub(in crate::provision) async fn commit(admin: &mut PgConnection) -> sqlx::Result<()> {
+pub(crate) async fn commit(admin: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::raw_sql("commit").execute(admin).await.map(drop)
 }
 
 /// From here on texts name what they name with its schema, and no code of the host may run that counts on its own path.
-pub(in crate::provision) async fn spell_out_names(admin: &mut PgConnection, client: ClientId) -> Result<()> {
+pub(crate) async fn spell_out_names(admin: &mut PgConnection, client: ClientId) -> Result<()> {
     let sql = "set local search_path = pg_catalog".to_owned();
     execute(admin, client, "setting the search path", sql)
         .await
@@ -98,7 +98,7 @@ pub(in crate::provision) async fn spell_out_names(admin: &mut PgConnection, clie
 }
 
 /// The name of the database.
-pub(in crate::provision) async fn database(admin: &mut PgConnection, client: ClientId) -> Result<String> {
+pub(crate) async fn database(admin: &mut PgConnection, client: ClientId) -> Result<String> {
     sqlx::query_scalar("select current_database()::text")
         .fetch_one(admin)
         .await

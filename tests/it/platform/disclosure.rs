@@ -26,7 +26,7 @@ async fn a_sealed_column_takes_no_clear_text() -> Outcome {
          where a.atttypid = 'platform.sealed'::regtype and c.relkind = 'r' order by 1, 2",
     )
     .await;
-    assert_eq!(sealed.len(), 8, "{sealed:?}");
+    assert_eq!(sealed.len(), 12, "{sealed:?}");
     // No other column could hold one.
     let other: i64 = one(
         &mut conn,
@@ -52,7 +52,8 @@ async fn a_sealed_column_takes_no_clear_text() -> Outcome {
             run(&mut conn, SETUP).await;
             run(
                 &mut conn,
-                "insert into platform.client_credentials (client_id, provider, sealed) values (pg_temp.b(), 'p', pg_temp.s())",
+                "insert into platform.client_credentials (client_id, provider, sealed) values (pg_temp.b(), 'p', pg_temp.s());
+                 insert into platform.relocations (client_id, source_tier, fingerprint) values (pg_temp.b(), 'none', '')",
             )
             .await;
             let refusal = refused(&mut conn, &format!("update {table} set {column} = {clear}")).await;

@@ -1,0 +1,246 @@
+//! Beginning an attempt: both sides, with nobody else at them.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use sqlx::Connection;
+
+use super::arrive::Writing;
+use super::capture::Capture;
+use super::cut_over::Way;
+use super::finding::Finding;
+use super::journal::Entry;
+use super::moving::{Direction, Moving};
+use super::options::RelocateTo;
+use super::phase::Phase;
+use super::plan;
+use super::progress::Teller;
+use super::relocation::{Relocation, failed, out_of_phase};
+use super::session::Side;
+use super::tables::{Pair, fingerprint, pairs};
+use crate::client::{ClientId, ClientRef, Placement, PoolId};
+use crate::directory::{Directory, Lease, column, of_client};
+use crate::error::{Error, RelocationError, Result};
+use crate::secret::Sealed;
+
+impl Relocation {
+    /// Does the work with nobody else at the relocation of that client.
+    pub(super) async fn alone<T>(
+        &self,
+        client: ClientId,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        const STEP: &str = "taking a relocation";
+        let expiry = self.options.lease;
+        let taken = Lease::take(&self.platform, format!("relocate {client}"), Some(expiry)).await;
+        let taken = taken.map_err(crate::directory::failed(STEP))?;
+        let mut lease = taken.ok_or_else(|| failed(client, STEP, RelocationError::Taken))?;
+        let outcome = lease.during(expiry / 4, work).await;
+        lease.end().await;
+        outcome
+    }
+
+    /// Another attempt: both sides, with nobody else at them.
+    pub(super) async fn begin(&self, client: ClientId, rows: u64) -> Result<(Moving, Direction)> {
+        const STEP: &str = "taking a relocation up";
+        let entry = Entry::open(&self.platform, client).await?;
+        let mut entry = entry.ok_or_else(|| failed(client, STEP, RelocationError::NotUnderWay))?;
+        entry.begin_attempt(&self.platform).await?;
+        let source = self.side(
+            client,
+            &entry,
+            "source",
+            entry.source_pool,
+            entry.source_admin.as_ref(),
+        );
+        let source = source.await?;
+        let target = self.side(
+            client,
+            &entry,
+            "target",
+            entry.target_pool,
+            entry.target_admin.as_ref(),
+        );
+        let target = target.await?;
+        let mut from = source.connect().await?;
+        let mut to = target.connect().await?;
+        source.take_over(&mut from, entry.id).await?;
+        target.take_over(&mut to, entry.id).await?;
+        let both = plan::read_both((&source, &mut from), (&target, &mut to), &self.options.left_out).await?;
+        let (here, there) = both.map_err(|findings| {
+            let findings = findings.iter().map(ToString::to_string).collect();
+            failed(client, STEP, RelocationError::Stopped { findings })
+        })?;
+        // Once it is cut over the tables may change, on both sides alike.
+        if entry.phase() != Phase::Moved && fingerprint(&here, &there) != entry.fingerprint {
+            return Err(failed(
+                client,
+                STEP,
+                RelocationError::SchemaChanged {
+                    side: "source or target",
+                },
+            ));
+        }
+        let writing = Writing::of(&target, &mut to).await?;
+        let _ = (from.close().await, to.close().await);
+        let moving = Moving {
+            platform: self.platform.clone(),
+            client,
+            capture: Capture::of(entry.id),
+            teller: Teller::new(
+                client,
+                self.listeners.clone(),
+                rows,
+                self.options.bytes_per_second,
+            ),
+            options: Arc::clone(&self.options),
+            entry,
+        };
+        let direction = Direction {
+            pairs: pairs(&here, &there),
+            source,
+            target,
+            here,
+            there,
+            writing,
+            way: Way::There,
+        };
+        Ok((moving, direction))
+    }
+
+    /// The way back of a relocation that is cut over.
+    pub(super) async fn begin_back(
+        &self,
+        client: ClientId,
+        what: &'static str,
+    ) -> Result<(Moving, Direction)> {
+        let (moving, there) = self.begin(client, 0).await?;
+        let phase = moving.entry.phase();
+        if phase != Phase::Moved || !self.options.follow_back {
+            return Err(out_of_phase(client, what, phase));
+        }
+        if let Some(pair) = there.pairs.iter().find(|pair| !pair.has_key()) {
+            let findings = vec![Finding::NoKey { table: pair.name() }.to_string()];
+            return Err(failed(
+                client,
+                "following it back",
+                RelocationError::Stopped { findings },
+            ));
+        }
+        Ok((moving, there.reversed().await?))
+    }
+
+    async fn side(
+        &self,
+        client: ClientId,
+        entry: &Entry,
+        name: &'static str,
+        pool: Option<PoolId>,
+        admin: Option<&Sealed>,
+    ) -> Result<Side> {
+        let admin_url = match pool {
+            Some(pool) => self.platform.pool_admin_url(pool).await?,
+            None => self.dedicated_url(client, admin).await?,
+        };
+        Ok(Side {
+            name,
+            client,
+            placement: pool.map_or(Placement::Dedicated, Placement::Pool),
+            admin_url,
+            attempt: entry.attempt,
+            lock_timeout: self.options.lock_timeout,
+        })
+    }
+
+    async fn dedicated_url(&self, client: ClientId, admin: Option<&Sealed>) -> Result<SecretString> {
+        let owner = || format!("client {client}");
+        let sealed = admin.ok_or_else(|| Error::MissingCredential {
+            owner: owner(),
+            what: column::CLIENT_ADMIN.to_owned(),
+        })?;
+        let for_ = of_client(client, column::CLIENT_ADMIN);
+        self.platform.open(sealed, for_, owner).await
+    }
+
+    /// Compares both sides as they are now; and the pool that the client is in.
+    pub(super) async fn compare(
+        &self,
+        client: ClientId,
+        to: &RelocateTo,
+    ) -> Result<(plan::Compared, Option<PoolId>)> {
+        let unknown = || Error::UnknownClient {
+            client: client.into(),
+        };
+        let record = self
+            .platform
+            .client(&ClientRef::Id(client))
+            .await?
+            .ok_or_else(unknown)?;
+        let side = |name, placement, admin_url| Side {
+            name,
+            client,
+            placement,
+            admin_url,
+            attempt: 0,
+            lock_timeout: self.options.lock_timeout,
+        };
+        let source_pool = match record.placement {
+            Placement::Pool(pool) => Some(pool),
+            Placement::Dedicated => None,
+        };
+        let source_url = match source_pool {
+            Some(pool) => self.platform.pool_admin_url(pool).await?,
+            None => self.platform.dedicated_admin_url(client).await?,
+        };
+        let (target_pool, target) = match to {
+            RelocateTo::Pool(pool) if source_pool == Some(*pool) => {
+                return Err(Error::Refused {
+                    what: format!("client {client}"),
+                    step: "relocating",
+                    reason: format!("it is in pool {pool} already"),
+                });
+            }
+            RelocateTo::Pool(pool) => {
+                let url = self.platform.pool_admin_url(*pool).await?;
+                (Some(*pool), side("target", Placement::Pool(*pool), url))
+            }
+            RelocateTo::Dedicated { admin_url, .. } => {
+                (None, side("target", Placement::Dedicated, admin_url.clone()))
+            }
+        };
+        let source = side("source", record.placement, source_url);
+        let mut from = source.connect().await?;
+        let mut into = target.connect().await?;
+        let compared = plan::compare(
+            &self.platform,
+            (&source, &mut from),
+            (&target, &mut into),
+            target_pool,
+            &self.options.left_out,
+            self.options.plain_rows,
+        )
+        .await?;
+        let _ = (from.close().await, into.close().await);
+        Ok((compared, source_pool))
+    }
+}
+
+impl Direction {
+    pub(super) async fn reversed(&self) -> Result<Self> {
+        let mut conn = self.source.connect().await?;
+        let writing = Writing::of(&self.source, &mut conn).await?;
+        let _ = conn.close().await;
+        Ok(Self {
+            source: self.target.clone(),
+            target: self.source.clone(),
+            here: self.there.clone(),
+            there: self.here.clone(),
+            pairs: self.pairs.iter().map(Pair::reversed).collect(),
+            writing,
+            way: match self.way {
+                Way::There => Way::Back,
+                Way::Back => Way::There,
+            },
+        })
+    }
+}

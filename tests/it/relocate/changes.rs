@@ -1,0 +1,140 @@
+//! What changes while a client is copied, whatever it is.
+
+#![expect(clippy::disallowed_methods, reason = "changes rows by raw SQL")]
+
+use sqlx::migrate::Migrator;
+use tenantry::testing::Fixture;
+use tenantry::{Phase, RelocateTo};
+
+use super::{Outcome, relocation, stopped};
+use crate::sql::{connect, one, refused, run};
+
+/// Tables that refer to themselves and to each other, with values that are unique, computed and counted.
+static TANGLED: Migrator = sqlx::migrate!("tests/it/relocate/migrations");
+
+const TABLES: [&str; 5] = ["agents", "nodes", "crews", "sailors", "profile"];
+
+/// The changes, as one transaction of the client each.
+const CHANGES: [&str; 12] = [
+    // Values that are unique, exchanged and passed on.
+    "with a as (update agents set slug = 'x' || slug) select",
+    "update agents set slug = 'free' where slug = 'xone'; update agents set slug = 'xone' where slug = 'xtwo'; \
+     update agents set slug = 'xtwo' where slug = 'free'",
+    "delete from agents where slug = 'xthree'",
+    "insert into agents (id, slug) values (33, 'xthree')",
+    // Keys themselves.
+    "update agents set id = id + 1000 where slug = 'xone'",
+    // A parent that goes, its child to another; a child that goes with its parent, and one that stays without.
+    "update nodes set parent = 5 where parent = 1",
+    "delete from nodes where id = 1",
+    "update nodes set parent = 90 where id = 2",
+    // A circle.
+    "with c as (insert into crews (id, leader) values (3, 3)) insert into sailors (id, crew) values (3, 3)",
+    "with s as (update sailors set crew = 3) update crews set leader = 3 where id = 1",
+    "insert into nodes (id, parent, size) select n, n - 1, n from generate_series(91, 120) n",
+    "update profile set theme = 'dark'",
+];
+
+const ROWS: &str = "
+    insert into agents (client_id, id, slug) values ('{client}', 1, 'one'), ('{client}', 2, 'two'), ('{client}', 3, 'three');
+    insert into nodes (client_id, id, parent, size) select '{client}', n, nullif(n - 1, 0), n from generate_series(1, 90) n;
+    with c as (insert into crews (client_id, id, leader) values ('{client}', 1, 2), ('{client}', 2, 1))
+        insert into sailors (client_id, id, crew) values ('{client}', 1, 1), ('{client}', 2, 2);
+    insert into profile (client_id, theme) values ('{client}', 'light')";
+
+#[tokio::test]
+async fn what_changes_meanwhile_arrives_whatever_it_is_and_nobody_elses() -> Outcome {
+    let fixture = Fixture::start(&TANGLED).await?;
+    let second = fixture.add_pool("pool-2", 10).await?;
+    let manager = fixture.manager().await?;
+    let relocation = relocation(&fixture);
+    let (acme, bolt) = (
+        fixture.shared_client("acme").await?,
+        fixture.shared_client("bolt").await?,
+    );
+    let vast = fixture.dedicated_client("vast").await?;
+    let own = super::own_database(&fixture, "own", bolt.id).await;
+    for (client, from, to, there) in [
+        (acme.id, "pool-1", RelocateTo::Pool(second), "pool-2"),
+        (bolt.id, "pool-1", own, "own"),
+        (vast.id, "vast", RelocateTo::Pool(second), "pool-2"),
+    ] {
+        let mut admin = connect(fixture.admin_options(&fixture.database(from))).await;
+        run(&mut admin, &ROWS.replace("{client}", &client.to_string())).await;
+        let db = manager.tenant(client).await?;
+        if from == "vast" {
+            // In its own database only writers are in the way.
+            let mut writer = connect(fixture.admin_options(&fixture.database(from))).await;
+            run(&mut writer, "begin; select id from agents for update").await;
+            let outcome = relocation
+                .clone()
+                .options(super::hasty())
+                .start(client, &to)
+                .await;
+            assert!(outcome.is_err(), "{outcome:?}");
+            run(&mut writer, "rollback").await;
+        } else {
+            stopped(&relocation, &db, &to).await;
+        }
+        for (number, change) in CHANGES.iter().enumerate() {
+            let mut tx = db.begin().await?;
+            for statement in change.split("; ") {
+                sqlx::query(sqlx::AssertSqlSafe(statement))
+                    .execute(&mut tx)
+                    .await?;
+            }
+            tx.commit().await?;
+            // Some passes over few changes, and some over many.
+            if number % 3 == 0 {
+                let found = relocation.differences(client, None, 100).await?;
+                assert_eq!((found.rows, found.next_after), (vec![], None), "{change}");
+            }
+        }
+        let before = noted(&mut admin).await;
+        if from == "pool-1" {
+            let others = "insert into agents (client_id, slug) select gen_random_uuid(), 'other' from generate_series(1, 9)";
+            run(&mut admin, others).await;
+        }
+        assert_eq!(noted(&mut admin).await, before);
+        let truncated = refused(&mut admin, "truncate agents").await;
+        assert!(
+            truncated.code == "TN003" || truncated.code == "0A000",
+            "{truncated:?}"
+        );
+
+        let moved = relocation.resume(client).await?;
+        assert_eq!(moved.phase, Phase::Moved);
+        let mut other = connect(fixture.admin_options(&fixture.database(there))).await;
+        for table in TABLES {
+            let rows = format!(
+                "select coalesce(string_agg(t::text, e'\\n' order by t::text), '') from {table} t where client_id = '{client}'"
+            );
+            let arrived: String = one(&mut other, &rows).await;
+            assert!(!arrived.is_empty());
+            assert_eq!(arrived, one::<String>(&mut admin, &rows).await, "{table}");
+        }
+        // Numbers go on behind those that were taken.
+        let mut tx = db.begin().await?;
+        sqlx::query("insert into agents (slug) values ('after')")
+            .execute(&mut tx)
+            .await?;
+        tx.commit().await?;
+        relocation.complete(client).await?;
+    }
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
+
+/// How many keys are noted, by log.
+async fn noted(admin: &mut sqlx::PgConnection) -> Vec<(String, i64)> {
+    let logs =
+        "select oid::regclass::text from pg_class where relname ~ '^change_' and relkind = 'r' order by 1";
+    let mut counts = Vec::new();
+    for (log,) in crate::sql::rows::<(String,)>(admin, logs).await {
+        let count = one(admin, &format!("select count(*) from {log}")).await;
+        counts.push((log, count));
+    }
+    assert!(!counts.is_empty());
+    counts
+}
