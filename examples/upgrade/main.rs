@@ -7,6 +7,10 @@
 //!
 //! It runs on the server of `DATABASE_URL` if that is set, else on a private one that ends with it.
 #![expect(clippy::print_stdout, reason = "tells what happened")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a task shows the progress until it is ended"
+)]
 
 #[path = "../quickstart/server.rs"]
 mod server;
@@ -120,7 +124,7 @@ async fn upgrade(server: &Server, databases: &ServerDatabases, acme: ClientId) -
     println!("\n{acknowledged} writes were acknowledged, and {there} rows are there.");
     manager.close().await;
     platform.close().await;
-    if u64::try_from(there)? == acknowledged {
+    if there == acknowledged {
         Ok(())
     } else {
         Err("rows were lost".into())

@@ -1,4 +1,8 @@
 //! Whoever works for the client while it moves.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "has tasks that write until it ends them"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
