@@ -10,7 +10,6 @@ use super::cut_over::{self, Accepted, Way};
 use super::following::Compare;
 use super::gate::{self, Fence};
 use super::moving::{Direction, Moving};
-use super::session::Side;
 use super::tables::Pair;
 use super::{leftovers, patience, verify};
 use crate::client::Epoch;
@@ -24,15 +23,8 @@ struct Arrived {
     snapshot: String,
 }
 
-const SNAPSHOT: &str = "select pg_catalog.pg_current_snapshot()::text";
-
-/// Begins to read in one snapshot, and names it.
-async fn pin(side: &Side, conn: &mut PgConnection) -> Result<String> {
-    const STEP: &str = "pinning a snapshot";
-    side.run(conn, STEP, "begin isolation level repeatable read")
-        .await?;
-    side.value(conn, STEP, SNAPSHOT.to_owned()).await
-}
+/// A transaction that reads in one snapshot.
+const IN_ONE_SNAPSHOT: &str = "begin isolation level repeatable read;";
 
 /// What a fence came to.
 struct Crossed {
@@ -167,7 +159,7 @@ impl Moving {
         if !gate::arrived(&there.target, target).await?.is_empty() {
             leftovers::remove(&there.target, target, &there.there, self.options.removal_batch).await?;
         }
-        let snapshot = pin(&there.source, source).await?;
+        let snapshot = there.source.pin(source, IN_ONE_SNAPSHOT).await?;
         self.copying(there, false, None).run_on(source, target).await?;
         let tables = verify::compare(
             (&there.source, &there.here, &mut *source),
@@ -198,11 +190,7 @@ impl Moving {
             ));
         }
         let following = self.following(there);
-        following.pass(source, target, Compare::Keys).await?;
-        let snapshot = there
-            .source
-            .value(source, "reading the snapshot of its rows", SNAPSHOT.to_owned());
-        let snapshot = snapshot.await?;
+        let (_, snapshot) = following.pass(source, target, Compare::Keys).await?;
         following.forget(source).await?;
         self.carry(there, source, target).await?;
         Ok(Arrived {
@@ -234,7 +222,7 @@ impl Moving {
     ) -> Result<Crossed> {
         let mut target_snapshot = String::new();
         if let Some(conn) = &mut pinned {
-            target_snapshot = pin(&there.target, conn).await?;
+            target_snapshot = there.target.pin(conn, IN_ONE_SNAPSHOT).await?;
         }
         let (since, epoch) = (fence.as_ref().map(|fence| fence.since), accepted.epoch);
         if let Some(fence) = fence {

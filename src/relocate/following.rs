@@ -49,15 +49,15 @@ impl Following<'_> {
     }
 
     /// One pass. The source's transaction is left open, in whose snapshot both sides are the same now; the caller ends
-    /// it by [`forget`](Self::forget). Returns how many keys it brought over.
+    /// it by [`forget`](Self::forget). Returns how many keys it brought over, and which snapshot that is.
     pub(super) async fn pass(
         &self,
         source: &mut PgConnection,
         target: &mut PgConnection,
         compare: Compare,
-    ) -> Result<u64> {
+    ) -> Result<(u64, String)> {
         let begin = format!("begin isolation level repeatable read; {BY_INDEX}");
-        self.source.run(source, STEP, begin).await?;
+        let snapshot = self.source.pin(source, &begin).await?;
         let mut changed = Vec::new();
         let mut keys = 0;
         for pair in self.changed(source).await? {
@@ -74,7 +74,7 @@ impl Following<'_> {
             changed.push(pair);
         }
         self.bring(source, target, &changed, keys, compare).await?;
-        Ok(keys)
+        Ok((keys, snapshot))
     }
 
     /// Forgets what the pass before brought over.

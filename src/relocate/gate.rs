@@ -106,23 +106,20 @@ async fn lock(side: &Side, conn: &mut PgConnection, pairs: &[Pair]) -> Result<()
 pub(super) async fn close(side: &Side, mut fence: Fence, pairs: &[Pair], epoch: Epoch) -> Result<()> {
     const STEP: &str = "closing its database to it";
     let conn = &mut fence.conn;
-    let failed = |source| Error::of_statement(side.client, STEP, source);
-    if side.is_pool() {
-        schema::place(conn, side.client, "moved", epoch).await?;
-    } else {
+    if !side.is_pool() {
         take_rights(side, conn, pairs).await?;
         silence(side, conn, pairs.iter().map(|pair| pair.from.oid)).await?;
     }
-    sqlx::query("update tenantry.relocations set left_for = $2, changed_at = now() where client_id = $1")
-        .bind(side.client)
-        .bind(epoch)
-        .execute(&mut *conn)
-        .await
-        .map_err(failed)?;
-    let committed = side.commit(conn, STEP).await;
+    let placed = placing(side, "moved", epoch, false);
+    let sql = format!(
+        "{placed} update tenantry.relocations set left_for = {epoch}, changed_at = now() where client_id = '{}'; commit",
+        side.client
+    );
+    // In one message: writers wait.
+    let committed = side.run(conn, STEP, sql).await;
     drop(fence);
     match committed {
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
         Err(error) => {
             let mut again = side.connect().await?;
             if left_for(side, &mut again).await? == Some(epoch) {
@@ -149,15 +146,7 @@ pub(super) async fn open(side: &Side, conn: &mut PgConnection, epoch: Epoch, sus
     const STEP: &str = "opening its database to it";
     let failed = |source| Error::of_statement(side.client, STEP, source);
     side.begin(conn).await?;
-    if side.is_pool() {
-        sqlx::query("select tenantry.place($1, 'active', $2, $3)")
-            .bind(side.client)
-            .bind(epoch)
-            .bind(suspended)
-            .execute(&mut *conn)
-            .await
-            .map_err(failed)?;
-    } else {
+    if !side.is_pool() {
         let give_back: Vec<String> = sqlx::query_scalar(
             "select unnest(silenced || rights) from tenantry.relocations where client_id = $1",
         )
@@ -169,15 +158,25 @@ pub(super) async fn open(side: &Side, conn: &mut PgConnection, epoch: Epoch, sus
             side.run(conn, STEP, sql).await?;
         }
     }
-    sqlx::query(
-        "update tenantry.relocations set left_for = null, silenced = '{}', rights = '{}', changed_at = now()
-         where client_id = $1",
-    )
-    .bind(side.client)
-    .execute(&mut *conn)
-    .await
-    .map_err(failed)?;
-    side.commit(conn, STEP).await
+    let placed = placing(side, "active", epoch, suspended);
+    let sql = format!(
+        "{placed} update tenantry.relocations set left_for = null, silenced = '{{}}', rights = '{{}}', changed_at = now()
+         where client_id = '{}'; commit",
+        side.client
+    );
+    side.run(conn, STEP, sql).await.map(drop)
+}
+
+/// Says in a pool how it has the client from now on.
+fn placing(side: &Side, state: &str, epoch: Epoch, suspended: bool) -> String {
+    if side.is_pool() {
+        format!(
+            "select tenantry.place('{}', '{state}', {epoch}, {suspended});",
+            side.client
+        )
+    } else {
+        String::new()
+    }
 }
 
 /// Takes from all but owners what they may do with the tables, and with functions that have the rights of their owner;

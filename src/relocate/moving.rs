@@ -141,7 +141,7 @@ impl Moving {
     ) -> Result<()> {
         let following = self.following(there);
         for pass in 1.. {
-            let keys = following.pass(source, target, Compare::Not).await?;
+            let (keys, _) = following.pass(source, target, Compare::Not).await?;
             following.forget(source).await?;
             self.teller.tell(Phase::Following, None, keys);
             if keys <= self.options.short_tail {

@@ -53,9 +53,12 @@ pub(super) async fn write(
         }
         return Ok(());
     }
-    side.run(conn, STEP, "savepoint changes").await?;
-    match side.run(conn, STEP, at_once(side, changed, false)).await {
-        Ok(_) => side.run(conn, STEP, "release savepoint changes").await.map(drop),
+    let sql = format!(
+        "savepoint changes; {}; release savepoint changes",
+        at_once(side, changed, false)
+    );
+    match side.run(conn, STEP, sql).await {
+        Ok(_) => Ok(()),
         // Rows took values from each other that are unique: all of them are to go before one comes.
         Err(error)
             if matches!(error.sqlstate().as_deref(), Some("23505" | "23P01"))
@@ -109,9 +112,15 @@ fn delete(side: &Side, pair: &Pair, whose: Whose) -> String {
 /// All deletions and all insertions as one statement, at whose end the server checks who refers to whom; deletions
 /// first, since what is unique must be free.
 fn at_once(side: &Side, changed: &[&Pair], anew: bool) -> String {
-    let whose = if anew { Whose::All } else { Whose::Gone };
+    let is_anew = |pair: &Pair| anew || pair.is_written_anew();
     let deletes: Vec<String> = (changed.iter())
-        .map(|pair| format!("d{} as ({} returning 1)", pair.number, delete(side, pair, whose)))
+        .map(|pair| {
+            format!(
+                "d{} as ({} returning 1)",
+                pair.number,
+                delete(side, pair, if is_anew(pair) { Whose::All } else { Whose::Gone })
+            )
+        })
         .collect();
     let counts: Vec<String> = (changed.iter())
         .map(|pair| format!("(select count(*) from d{})", pair.number))
@@ -119,7 +128,11 @@ fn at_once(side: &Side, changed: &[&Pair], anew: bool) -> String {
     let writes: Vec<String> = (changed.iter())
         .map(|pair| {
             let insert = insert_waiting(side.client, pair);
-            let conflict = if anew { String::new() } else { on_conflict(pair) };
+            let conflict = if is_anew(pair) {
+                String::new()
+            } else {
+                on_conflict(pair)
+            };
             format!(
                 "w{} as ({insert} where (select n from gone) >= 0{conflict})",
                 pair.number

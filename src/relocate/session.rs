@@ -120,6 +120,14 @@ impl Side {
         self.begin_with(conn, "").await
     }
 
+    /// Begins a transaction by those statements, takes its snapshot, and names it.
+    pub(super) async fn pin(&self, conn: &mut PgConnection, begin: &str) -> Result<String> {
+        let sql = format!("{begin} select pg_catalog.pg_current_snapshot()::text");
+        let row = conn.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        row.and_then(|row| row.try_get_unchecked(0))
+            .map_err(|source| Error::of_statement(self.client, "pinning a snapshot", source))
+    }
+
     /// Runs statements that have no values.
     pub(super) async fn run(
         &self,

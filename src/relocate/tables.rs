@@ -151,9 +151,12 @@ pub(super) fn pairs(source: &Tables, target: &Tables) -> Vec<Pair> {
             let number = names.iter().position(|name| *name == from.qualified())?;
             let (here, there) = (source.traits(from)?, target.traits(to)?);
             let numbers_itself = here.numbers_itself || there.numbers_itself;
-            let single = (here.key.is_none() && here.key_has_client)
-                && (there.key.is_none() && there.key_has_client)
-                && !numbers_itself;
+            // Where it says whose they are the client is its key; where it does not, there is nobody else.
+            let single = |traits: &Traits| traits.key.is_none() && traits.key_has_client;
+            let bare = |traits: &Traits, table: &HostTable| traits.key.is_none() && !table.has_client();
+            let single =
+                (single(here) && (single(there) || bare(there, to))) || (bare(here, from) && single(there));
+            let single = single && !numbers_itself;
             let key = match (&here.key, &there.key) {
                 (Some(here), Some(there)) if same(here, there) && !numbers_itself => there.clone(),
                 _ => Vec::new(),
@@ -191,6 +194,11 @@ impl Pair {
             can_insert_again: self.can_insert_back,
             can_insert_back: self.can_insert_again,
         }
+    }
+
+    /// Whether it has one row at most and no key there that says so: the row is written anew.
+    pub(super) fn is_written_anew(&self) -> bool {
+        self.single && !self.key_has_client
     }
 
     pub(super) fn name(&self) -> String {
