@@ -244,7 +244,7 @@ begin
 end
 $$;
 
--- Triggers fire in the order of their names: apply_tier, grace, keep_identity, place, touch.
+-- Triggers fire in the order of their names: apply_tier, erased, grace, keep_identity, place, touch.
 create trigger apply_tier before insert or update on platform.clients
     for each row execute function platform.apply_tier();
 create trigger grace before update on platform.clients

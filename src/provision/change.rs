@@ -123,8 +123,8 @@ impl PlatformDirectory {
     /// Has a client that was deleted live again, with the status that it had.
     ///
     /// # Errors
-    /// [`Error::UnknownClient`] where none was deleted; [`Error::Refused`] where a name of its is another's by now, or
-    /// its pool has no room; else as [`set_status`](Self::set_status).
+    /// [`Error::UnknownClient`] where none was deleted; [`Error::Refused`] where a name of its is another's by now, its
+    /// pool has no room, or it is being erased or was; else as [`set_status`](Self::set_status).
     ///
     /// # Cancel safety
     /// As [`set_status`](Self::set_status).

@@ -84,15 +84,19 @@ impl Provisioning {
     /// minutes after it was.
     async fn reserve(&self, ready: u32) -> Result<Option<ClientId>> {
         let mut writing = self.platform.write(STEP).await?;
+        // A statement counts what was committed before it began: it begins once nobody else is at it.
+        sqlx::query("select pg_advisory_xact_lock(1413828180, 3)")
+            .execute(writing.conn()?)
+            .await
+            .map_err(failed(STEP))?;
         let reserved: Option<ClientId> = sqlx::query_scalar(
-            "with alone as (select pg_advisory_xact_lock(1413828180, 3)),
-             left_over as (
+            "with left_over as (
                  update platform.stock set created_at = now()
-                 where client_id = (select client_id from platform.stock, alone
+                 where client_id = (select client_id from platform.stock
                                     where not ready and created_at < now() - interval '10 minutes' limit 1)
                  returning client_id),
              fresh as (
-                 insert into platform.stock (client_id) select $2 from alone
+                 insert into platform.stock (client_id) select $2
                  where not exists (select from left_over) and (select count(*) from platform.stock) < $1
                  returning client_id)
              select client_id from left_over union all select client_id from fresh",

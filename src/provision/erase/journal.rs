@@ -20,8 +20,6 @@ pub(super) struct Erasure {
     pub(super) pool: Option<PoolId>,
     pub(super) epoch: Epoch,
     pub(super) has_database: bool,
-    pub(super) finished: bool,
-    pub(super) found: Option<Found>,
 }
 
 /// How much there was before anything was removed.
@@ -42,8 +40,6 @@ struct Standing {
     /// Why it may not be erased yet.
     refusal: Option<String>,
     began: bool,
-    finished: bool,
-    found: Option<Json<Found>>,
 }
 
 impl PlatformDirectory {
@@ -96,8 +92,6 @@ impl PlatformDirectory {
             pool: standing.pool_id,
             epoch,
             has_database: standing.has_database,
-            finished: standing.finished,
-            found: standing.found.map(|found| found.0),
         })
     }
 
@@ -156,7 +150,7 @@ select c.pool_id, c.admin_connection is not null or c.app_connection is not null
             when k.until > now() then
                 'it is kept until ' || to_char(k.until at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')
        end as refusal,
-       e.client_id is not null as began, e.finished_at is not null as finished, e.found
+       e.client_id is not null as began
 from platform.clients c
 join platform.tiers t on t.name = c.tier
 left join platform.erasures e on e.client_id = c.id

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use tenantry::{
-    ClientStatus, CredentialKind, EraseOptions, EraseReport, Error, PortableError, Provider, VectorIndex,
+    ClientId, ClientStatus, CredentialKind, EraseOptions, EraseReport, Error, PlatformDirectory,
+    PortableError, Provider, VectorIndex,
 };
 
 use super::{Outcome, Place, ROWS, all_rows, assert_same, count, fill, portable, shared};
@@ -16,6 +17,15 @@ fn rows(report: &EraseReport) -> u64 {
 
 fn at_once() -> EraseOptions {
     EraseOptions::default().after(Duration::ZERO).batch(7)
+}
+
+/// Served again, it would lose its rows to whoever goes on with its erasure.
+async fn stays_deleted(platform: &PlatformDirectory, client: ClientId) {
+    let refused = platform.undelete_client(client).await.unwrap_err();
+    assert!(
+        matches!(&refused, Error::Refused { reason, .. } if reason.contains("is being erased, or was")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]
@@ -36,6 +46,8 @@ async fn an_erased_client_leaves_nothing_and_its_neighbour_loses_nothing() -> Ou
     let index = VectorIndex::new("kinds", "vector");
     let promoted = platform.promote_vectors(acme, &index).await?.index;
     platform.promote_vectors(bolt, &index).await?;
+    let step = format!("insert into tenantry.steps (client_id, step) values ('{acme}', 'welcome')");
+    run(&mut place.admin, &step).await;
     let manager = place.fixture.manager().await?;
     let stale = manager.tenant(acme).await?;
     assert_eq!(stale.query("nodes").count().await?, 100);
@@ -103,10 +115,17 @@ async fn an_erased_client_leaves_nothing_and_its_neighbour_loses_nothing() -> Ou
         platform.erase_client(acme, &EraseOptions::default()).await?,
         report
     );
-    let nobody = tenantry::ClientId::new();
+    let nobody = ClientId::new();
     let error = platform.erase_client(nobody, &at_once()).await.unwrap_err();
     assert!(matches!(error, Error::UnknownClient { .. }), "{error:?}");
+    let steps = "select count(*) from tenantry.steps";
+    assert_eq!(one::<i64>(&mut place.admin, steps).await, 0);
     let mut conn = connect(place.fixture.admin_options(&place.fixture.database("platform"))).await;
+    let left = format!(
+        "select (select count(*) from platform.client_credentials where client_id = '{acme}')
+              + (select count(*) from platform.clients where id = '{acme}' and pool_id is not null)"
+    );
+    assert_eq!(one::<i64>(&mut conn, &left).await, 0);
     let logged = format!(
         "select count(*) from platform.audit_log where client_id = '{acme}' and action ~ '^erasures'"
     );
@@ -147,6 +166,7 @@ async fn an_erasure_that_was_interrupted_goes_on_and_tells_all() -> Outcome {
     // It is deleted from the beginning on, and nothing brings it back; going on needs no time to pass.
     let error = platform.set_status(acme, ClientStatus::Active).await.unwrap_err();
     assert!(matches!(error, Error::UnknownClient { .. }), "{error:?}");
+    stays_deleted(platform, acme).await;
     let report = platform.erase_client(acme, &EraseOptions::default()).await?;
     assert_eq!(rows(&report), 211);
     assert_eq!(count(&mut place.admin, acme).await, 0);
@@ -198,6 +218,7 @@ async fn a_database_of_ones_own_is_emptied_and_named() -> Outcome {
         let report = platform.erase_client(client, &at_once()).await?;
         assert_eq!(rows(&report), had);
         assert_eq!(report.database_to_drop, Some(place.fixture.database(database)));
+        stays_deleted(platform, client).await;
     }
     assert_eq!(count(&mut admin, vast).await, 0);
     let kept = "select (select count(*) from colours) || ' ' || (select count(*) from _sqlx_migrations)";
@@ -208,6 +229,42 @@ async fn a_database_of_ones_own_is_emptied_and_named() -> Outcome {
     let left = "select count(*) from platform.clients where deleted_at is not null
                 and app_connection is null and admin_connection is null";
     assert_eq!(one::<i64>(&mut conn, left).await, 2);
+
+    // Of a database that was dropped already, nothing is left to be removed.
+    let gone = place.fixture.dedicated_client("gone").await?.id;
+    platform.set_status(gone, ClientStatus::Archived).await?;
+    let mut superuser = connect(place.fixture.server().connect_options("postgres")).await;
+    let drop_it = format!("drop database {} with (force)", place.fixture.database("gone"));
+    run(&mut superuser, &drop_it).await;
+    let report = platform.erase_client(gone, &at_once()).await?;
+    assert_eq!((rows(&report), report.database_to_drop), (0, None));
+    place.fixture.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_written_until_an_erasure_locks_a_database_of_ones_own_is_told_of() -> Outcome {
+    const WAITING: &str = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database())";
+
+    let place = Place::set().await?;
+    let platform = place.fixture.platform();
+    let vast = place.fixture.dedicated_client("vast").await?.id;
+    let database = place.fixture.database("vast");
+    let mut admin = connect(place.fixture.admin_options(&database)).await;
+    let mut late = connect(place.fixture.admin_options(&database)).await;
+    fill(&mut admin, vast, "vast").await;
+    platform.set_status(vast, ClientStatus::Archived).await?;
+    run(&mut late, "begin; insert into nodes (id) values (101)").await;
+    let options = at_once();
+    let mut erasing = Box::pin(platform.erase_client(vast, &options));
+    tokio::select! {
+        erased = &mut erasing => panic!("not held up: {erased:?}"),
+        () = until(&mut admin, WAITING) => {}
+    }
+    run(&mut late, "commit").await;
+    assert_eq!(rows(&erasing.await?), 212);
+    assert_eq!(one::<i64>(&mut admin, "select count(*) from nodes").await, 0);
     place.fixture.close().await;
     Ok(())
 }
