@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
 
-use super::platform::{PlatformDirectory, failed, of_client};
+use super::platform::{PlatformDirectory, failed};
+use super::sealing::of_client;
 use crate::client::ClientId;
 use crate::error::{Error, Result};
 use crate::secret::{CredentialKind, CredentialValidator, Provider, Sealed};

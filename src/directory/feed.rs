@@ -233,7 +233,9 @@ impl Entry {
         if let Some(client) = self.client_id {
             return vec![Change::Client(client)];
         }
-        let named = [self.before, self.after].into_iter().flatten();
+        // Both, where it has another name since.
+        let before = self.before.filter(|name| self.after.as_ref() != Some(name));
+        let named = [before, self.after].into_iter().flatten();
         named
             .map(|name| match self.table.as_str() {
                 "pools" => name

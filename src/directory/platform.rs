@@ -26,7 +26,7 @@ use crate::client::{ClientId, ClientRecord, ClientRef, Placement, PoolId};
 use crate::error::{Error, Result};
 use crate::plan::{Features, Grace, Hosting, Limit, Limits, Settings, TierCatalog};
 use crate::schema;
-use crate::secret::{CredentialValidator, KeyProvider, Keys, Sealed, SealedFor};
+use crate::secret::{CredentialValidator, KeyProvider, Keys, Sealed};
 
 /// The directory that keeps clients, pools and sealed credentials in a platform database. Cheap to clone.
 ///
@@ -49,31 +49,6 @@ const MAX_CONNECTIONS: u32 = 5;
 
 /// How long a connection to the platform database is waited for.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The columns that secrets are sealed for.
-pub(crate) mod column {
-    pub(crate) const POOL_APP: &str = "pools.app_connection";
-    pub(crate) const POOL_ADMIN: &str = "pools.admin_connection";
-    pub(crate) const POOL_SCOPE_KEY: &str = "pools.scope_key";
-    pub(crate) const CLIENT_APP: &str = "clients.app_connection";
-    pub(crate) const CLIENT_ADMIN: &str = "clients.admin_connection";
-}
-
-/// What a secret of a pool is sealed for.
-pub(crate) fn of_pool(pool: PoolId, column: &str) -> SealedFor<'_> {
-    SealedFor {
-        owner: pool.as_uuid(),
-        column,
-    }
-}
-
-/// What a secret of a client is sealed for.
-pub(crate) fn of_client(client: ClientId, column: &str) -> SealedFor<'_> {
-    SealedFor {
-        owner: client.as_uuid(),
-        column,
-    }
-}
 
 impl PlatformDirectory {
     /// Connects to the platform database. At most: 5 connections for look-ups, 5 for the rest, 2 to hear of changes
@@ -159,34 +134,6 @@ impl PlatformDirectory {
     /// Connections to a pool database by that URL, for short work of its admin role.
     pub(crate) fn admins(&self, pool: PoolId, url: &SecretString) -> Result<PgPool> {
         self.idle.admins(pool, url, ACQUIRE_TIMEOUT)
-    }
-
-    pub(crate) async fn seal(
-        &self,
-        secret: &SecretString,
-        for_: SealedFor<'_>,
-        owner: impl Fn() -> String + Send,
-    ) -> Result<Sealed> {
-        let sealed = self.keys.seal(secret, for_).await;
-        sealed.map_err(|source| Error::WrongKey {
-            owner: owner(),
-            what: for_.column.to_owned(),
-            source,
-        })
-    }
-
-    pub(crate) async fn open(
-        &self,
-        sealed: &Sealed,
-        for_: SealedFor<'_>,
-        owner: impl Fn() -> String + Send,
-    ) -> Result<SecretString> {
-        let opened = self.keys.open(sealed, for_).await;
-        opened.map_err(|source| Error::WrongKey {
-            owner: owner(),
-            what: for_.column.to_owned(),
-            source,
-        })
     }
 }
 

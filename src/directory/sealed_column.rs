@@ -1,5 +1,5 @@
 use super::credentials::credential_column;
-use super::platform::column;
+use super::sealing::column;
 
 /// A column of the platform database that holds sealed values, and the statements that seal them anew.
 ///

@@ -8,23 +8,18 @@ use futures_util::future::join3;
 use secrecy::SecretString;
 use tracing::Instrument;
 
+use super::credentials::{Credentials, PoolKey};
 use super::follower::Follower;
 use super::options::ManagerOptions;
 use super::pools::{Described, Pools};
 use super::routes::Routes;
 use super::tier_plans::TierPlans;
 use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement, PoolId};
-use crate::database::{
-    Database, DedicatedDatabase, DedicatedPools, KeySource, PoolDatabase, PoolDatabaseOptions,
-};
-use crate::directory::{
-    Change, Directory, Fingerprint, PlatformDirectory, PoolRecord, column, connect_options, of_client,
-    of_pool,
-};
+use crate::database::{Database, DedicatedDatabase, DedicatedPools, PoolDatabase, PoolDatabaseOptions};
+use crate::directory::{Change, Directory, Fingerprint, PlatformDirectory, PoolRecord, connect_options};
 use crate::error::{Error, Result};
 use crate::plan::Guards;
 use crate::schema::Strictness;
-use crate::secret::{Keys, ScopeKey, Sealed, SealedFor};
 use crate::telemetry;
 use crate::tenant::{Asked, Fresh, Freshness, Router, Tenant, TenantDb};
 use crate::usage::Plans;
@@ -55,7 +50,7 @@ struct Inner {
     directory: Arc<dyn Directory>,
     /// The crate's own directory, whose connections the manager closes.
     platform: Option<PlatformDirectory>,
-    keys: Keys,
+    credentials: Arc<Credentials>,
     pool_options: PoolDatabaseOptions,
     freshness: Arc<Freshness>,
     follower: Follower,
@@ -100,9 +95,9 @@ impl ClientConnectionManager {
             this: Weak::clone(this),
             follower: Follower::new(Arc::clone(&directory), Arc::clone(&freshness)),
             plans: Arc::new(Plans::new(Arc::clone(&directory), options.plans)),
+            credentials: Arc::new(Credentials::new(Arc::clone(&directory), options.keys)),
             directory,
             platform,
-            keys: options.keys,
             pool_options: PoolDatabaseOptions {
                 security_definers: options.security_definers.into(),
                 connections: options.pool_connections,
@@ -276,12 +271,8 @@ impl Inner {
     }
 
     async fn describe(&self, id: PoolId) -> Result<Pool<'_>> {
-        let owner = || format!("pool {id}");
         let asked = self.freshness.ask();
-        let record = self.pool_record(id).await?;
-        let url = self
-            .open(&record.connection, of_pool(id, column::POOL_APP), owner)
-            .await?;
+        let (record, url) = self.credentials.pool(id).await?;
         Ok(Pool {
             inner: self,
             fresh: self.freshness.found(asked, [Some(Change::Pool(id)), None, None]),
@@ -290,53 +281,10 @@ impl Inner {
         })
     }
 
-    async fn pool_record(&self, id: PoolId) -> Result<PoolRecord> {
-        let missing = || Error::MissingCredential {
-            owner: format!("pool {id}"),
-            what: "record".to_owned(),
-        };
-        self.directory.pool(id).await?.ok_or_else(missing)
-    }
-
-    async fn scope_key(&self, id: PoolId) -> Result<ScopeKey> {
-        let owner = || format!("pool {id}");
-        let record = self.pool_record(id).await?;
-        let for_ = of_pool(id, column::POOL_SCOPE_KEY);
-        let key = self.open(&record.scope_key, for_, owner).await?;
-        ScopeKey::from_text(record.scope_key_id, &key).map_err(|source| Error::WrongKey {
-            owner: owner(),
-            what: column::POOL_SCOPE_KEY.to_owned(),
-            source,
-        })
-    }
-
     async fn dedicated(&self, record: &ClientRecord) -> Result<Arc<DedicatedDatabase>> {
-        let id = record.id;
-        let owner = || format!("client {id}");
-        let missing = || Error::MissingCredential {
-            owner: owner(),
-            what: column::CLIENT_APP.to_owned(),
-        };
-        let sealed = record.connection.as_ref().ok_or_else(missing)?;
-        let url = self
-            .open(sealed, of_client(id, column::CLIENT_APP), owner)
-            .await?;
-        let connect = connect_options(&url, &owner())?;
-        Ok(self.dedicated.database(id, &url, connect))
-    }
-
-    async fn open(
-        &self,
-        sealed: &Sealed,
-        for_: SealedFor<'_>,
-        owner: impl Fn() -> String + Send,
-    ) -> Result<SecretString> {
-        let opened = self.keys.open(sealed, for_).await;
-        opened.map_err(|source| Error::WrongKey {
-            owner: owner(),
-            what: for_.column.to_owned(),
-            source,
-        })
+        let url = self.credentials.dedicated(record).await?;
+        let connect = connect_options(&url, &format!("client {}", record.id))?;
+        Ok(self.dedicated.database(record.id, &url, connect))
     }
 }
 
@@ -380,10 +328,7 @@ impl Described for Pool<'_> {
     async fn open(self) -> Result<(PoolDatabase, Fresh)> {
         let id = self.record.id;
         let connect = connect_options(&self.url, &format!("pool {id}"))?;
-        let keys = Arc::new(PoolKey {
-            pool: id,
-            inner: Weak::clone(&self.inner.this),
-        });
+        let keys = Arc::new(PoolKey::of(id, &self.inner.credentials));
         let options = self.inner.pool_options.clone();
         let database = PoolDatabase::open(&self.record, connect, keys, options).await?;
         Ok((database, self.fresh))
@@ -391,21 +336,6 @@ impl Described for Pool<'_> {
 
     fn into_fresh(self) -> Fresh {
         self.fresh
-    }
-}
-
-/// The scope key of a pool, as the directory has it.
-#[derive(Debug)]
-struct PoolKey {
-    pool: PoolId,
-    inner: Weak<Inner>,
-}
-
-#[async_trait]
-impl KeySource for PoolKey {
-    async fn scope_key(&self) -> Result<ScopeKey> {
-        let inner = self.inner.upgrade().ok_or(Error::Closed)?;
-        inner.scope_key(self.pool).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a client lives: the manager, its options and the routes it remembers.
 
+mod credentials;
 mod follower;
 mod manager;
 mod options;
