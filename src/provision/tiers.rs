@@ -41,11 +41,6 @@ impl PlatformDirectory {
     /// Dropped, all of it was applied or nothing.
     pub async fn apply_tiers(&self, catalog: &TierCatalog) -> Result<AppliedTiers> {
         let mut writing = self.write(STEP).await?;
-        // Before any row: whoever changes who is where takes it first.
-        sqlx::query("select platform.lock_placement()")
-            .execute(writing.conn()?)
-            .await
-            .map_err(failed(STEP))?;
         let mut applied = AppliedTiers::default();
         for (tier, position) in catalog.iter().zip(1_i32..) {
             let into = match write(writing.conn()?, tier, position).await? {

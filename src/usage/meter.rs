@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -23,7 +22,6 @@ pub(super) struct Meters {
     /// How many meters there are before idle ones make room.
     most: usize,
     by_limit: RwLock<HashMap<(ClientId, Limit), Arc<Meter>>>,
-    closed: AtomicBool,
     /// Blocks under way outlive the callers who wait for them: one that is dropped must not lose a block. `None`
     /// once closed.
     tasks: Mutex<Option<JoinSet<()>>>,
@@ -51,7 +49,6 @@ impl Meters {
             block: block.max(1),
             most,
             by_limit: RwLock::default(),
-            closed: AtomicBool::new(false),
             tasks: Mutex::new(Some(JoinSet::new())),
         }
     }
@@ -63,9 +60,6 @@ impl Meters {
         limit: &Limit,
         calls: i64,
     ) -> Result<Option<TakenUsage>> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::Closed);
-        }
         let meter = self.meter(client, limit);
         if meter.take(calls) {
             return Ok(None);
@@ -136,7 +130,6 @@ impl Meters {
     /// # Cancel safety
     /// Dropped, what was not given back counts as used.
     pub(super) async fn close(&self) {
-        self.closed.store(true, Ordering::Release);
         let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut tasks) = tasks {
             while tasks.join_next().await.is_some() {}

@@ -146,4 +146,27 @@ mod tests {
         }
         assert_eq!(rates.by_limit.read().unwrap().len(), 4);
     }
+
+    #[test]
+    fn room_is_made_by_the_rate_that_was_not_asked_for_longest() {
+        let mut rates = Rates::new(2);
+        let limit = Limit::REQUESTS_PER_MINUTE;
+        // As if it had begun a while ago.
+        let Some(since) = rates.since.checked_sub(MINUTE / 2) else {
+            return;
+        };
+        rates.since = since;
+        let (idle, busy, new) = (ClientId::new(), ClientId::new(), ClientId::new());
+        for client in [idle, busy] {
+            assert_eq!(rates.check(client, &limit, 1, MINUTE), Ok(()));
+        }
+        rates.by_limit.read().unwrap()[&(idle, limit.clone())]
+            .asked
+            .store(0, Ordering::Relaxed);
+        assert_eq!(rates.check(new, &limit, 1, MINUTE), Ok(()));
+        // Whoever was kept has used what it may.
+        assert!(rates.check(busy, &limit, 1, MINUTE).is_err());
+        assert!(rates.check(new, &limit, 1, MINUTE).is_err());
+        assert_eq!(rates.check(idle, &limit, 1, MINUTE), Ok(()));
+    }
 }
