@@ -5,9 +5,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use tenantry::schema::{apply_to_dedicated, apply_to_pool};
 use tenantry::{
-    ClientConnectionManager, ClientId, ClientRef, ClientStatus, CredentialKind, Directory, Keyring,
-    ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId, Provider, ResealOptions, RunOptions,
-    TenantDb, TenantRequest, TenantResolver, TenantTx,
+    AuditFilter, ClientConnectionManager, ClientFilter, ClientId, ClientKey, ClientRef, ClientStatus,
+    ClientUpdate, CredentialKind, Directory, EraseOptions, EventSink, Explain, ExportOptions, Features,
+    Keyring, Limit, Limits, ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId, Provider,
+    Provisioning, ResealOptions, RestoreOptions, RunOptions, TakeUsage, TenantDb, TenantRequest,
+    TenantResolver, TenantTx, TierCatalog, VectorIndex,
 };
 
 fn is_send<T: Send>(future: T) -> T {
@@ -31,6 +33,7 @@ async fn of_a_manager(
 ) -> tenantry::Result<()> {
     drop(is_send(ClientConnectionManager::connect(options)).await?);
     drop(is_send(manager.tenant(client)).await?);
+    is_send(manager.hears_changes()).await;
     is_send(manager.close()).await;
     Ok(())
 }
@@ -39,6 +42,9 @@ async fn of_a_manager(
 async fn of_a_handle(db: TenantDb) -> tenantry::Result<()> {
     drop(is_send(db.pool()).await?);
     drop(is_send(db.begin()).await?);
+    is_send(db.meter(Limit::API_CALLS_PER_MONTH)).await?;
+    is_send(db.query("agents").explain(Explain::Plan)).await?;
+    is_send(db.query("chunks").nearest("embedding", vec![0.0_f32]).recall()).await?;
     let _: Vec<Agent> = is_send(db.query("agents").eq("slug", "x").fetch_all()).await?;
     let _: Option<Agent> = is_send(db.query("agents").fetch_optional()).await?;
     let _: Agent = is_send(db.query("agents").fetch_one()).await?;
@@ -68,6 +74,7 @@ async fn of_a_transaction(mut tx: TenantTx, other: TenantTx) -> tenantry::Result
     is_send(tx.rpc("f").execute()).await?;
     #[expect(clippy::disallowed_methods, reason = "SQL of a host's own")]
     let _ = is_send(sqlx::query("select 1").execute(&mut tx)).await;
+    is_send(tx.reserve(Limit::MAX_DOCUMENTS, 1)).await?;
     is_send(tx.commit()).await?;
     is_send(other.rollback()).await
 }
@@ -149,7 +156,75 @@ async fn of_a_directory(
     is_send(platform.reseal(ResealOptions::default())).await?;
     is_send(Directory::client(&platform, &id.into())).await?;
     is_send(Directory::pool(&platform, pool)).await?;
+    drop(is_send(platform.changes()).await?);
+    is_send(platform.note_active(&[id])).await?;
+    is_send(platform.tiers()).await?;
+    let limit = &Limit::API_CALLS_PER_MONTH;
+    let take = TakeUsage {
+        client: id,
+        limit,
+        needed: 1,
+        block: 1,
+    };
+    let taken = is_send(platform.take_usage(take)).await?;
+    is_send(platform.give_back(id, limit, taken.month, 1)).await?;
     is_send(platform.close()).await;
+    Ok(())
+}
+
+#[expect(dead_code, reason = "compiled alone")]
+async fn of_a_catalogue(
+    platform: PlatformDirectory,
+    (id, pool): (ClientId, PoolId),
+    (url, key): (SecretString, ClientKey),
+    settings: serde_json::Map<String, serde_json::Value>,
+) -> tenantry::Result<()> {
+    is_send(platform.clients(&ClientFilter::default(), None, 10)).await?;
+    is_send(platform.update_client(id, &ClientUpdate::default())).await?;
+    is_send(platform.add_key(id, &key)).await?;
+    is_send(platform.remove_key(id, &key)).await?;
+    is_send(platform.keys(id)).await?;
+    is_send(platform.audit_log(&AuditFilter::default(), None, 10)).await?;
+    is_send(platform.usage(id)).await?;
+    is_send(platform.inactive_clients(std::time::Duration::ZERO, 1)).await?;
+    is_send(platform.set_limits(id, &Limits::default())).await?;
+    is_send(platform.set_tier(id, "champion")).await?;
+    is_send(platform.set_features(id, &Features::default())).await?;
+    is_send(platform.set_settings(id, &settings)).await?;
+    is_send(platform.set_grace_days(id, None)).await?;
+    is_send(platform.set_retention_days(id, None)).await?;
+    is_send(platform.set_dedicated(id, &url, &url)).await?;
+    is_send(platform.set_pool_connections(pool, &url, &url)).await?;
+    is_send(platform.rotate_scope_key(pool)).await?;
+    is_send(platform.apply_tiers(&TierCatalog::default())).await?;
+    Ok(())
+}
+
+#[expect(dead_code, reason = "compiled alone")]
+async fn of_a_life(
+    platform: PlatformDirectory,
+    provisioning: Provisioning,
+    id: ClientId,
+    (client, sink): (NewClient, &dyn EventSink),
+) -> tenantry::Result<()> {
+    is_send(provisioning.provision(client.clone())).await?;
+    is_send(provisioning.resume(id)).await?;
+    is_send(provisioning.unfinished()).await?;
+    is_send(provisioning.restock(1)).await?;
+    is_send(provisioning.stock()).await?;
+    is_send(provisioning.abandon(id)).await?;
+    is_send(provisioning.remove(id, &EraseOptions::default())).await?;
+    is_send(platform.deliver_events(sink, 10)).await?;
+    is_send(platform.archive_inactive(std::time::Duration::ZERO, 1)).await?;
+    is_send(platform.delete_client(id)).await?;
+    is_send(platform.undelete_client(id)).await?;
+    is_send(platform.erase_client(id, &EraseOptions::default())).await?;
+    let mut file = Vec::new();
+    is_send(platform.export_client(id, &mut file, &ExportOptions::default())).await?;
+    is_send(platform.restore_client(id, &file[..], &RestoreOptions::default())).await?;
+    is_send(platform.clone_client(id, client, &ExportOptions::default())).await?;
+    is_send(platform.promote_vectors(id, &VectorIndex::new("chunks", "embedding"))).await?;
+    is_send(platform.demote_vectors(id, "chunks", "embedding")).await?;
     Ok(())
 }
 

@@ -2,13 +2,23 @@
 
 use std::borrow::{Borrow, BorrowMut};
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Executor, PgConnection, PgPool, Postgres};
+use tenantry::testing::Fixture;
 use tenantry::{
-    Attempt, ClientConnectionManager, ClientId, ClientRecord, ClientRef, ClientSlug, DedicatedPool, Delete,
-    Error, Insert, Keyring, ManagerOptions, NewClient, NewPool, PlatformDirectory, Rpc, RunOptions, Select,
-    TenantDb, TenantQuery, TenantRequest, TenantResolver, TenantTx, Update,
+    AppliedTiers, Approval, Attempt, AuditEntry, AuditFilter, Change, Changes, ClientConnectionManager,
+    ClientCursor, ClientEvent, ClientFilter, ClientId, ClientKey, ClientPage, ClientRecord, ClientRef,
+    ClientSetup, ClientSlug, ClientUpdate, ConnectionOptions, CredentialRecord, CredentialValidator, Cursor,
+    DatabaseProvisioner, DedicatedPool, DedicatedUrls, Delete, Directory, Entitlement, EraseOptions,
+    EraseReport, Error, EventSink, Explained, ExportOptions, ExportReport, Features, Following, Grace,
+    Insert, KeyProvider, Keyring, Limit, Limits, ManagerOptions, Month, Nearest, NewClient, NewPool,
+    NoDummies, PlatformDirectory, PoolRecord, PoolStatistics, Promoted, Provider, Provisioning,
+    ResealOptions, Resealed, ResolverOptions, RestoreInto, RestoreOptions, RestoreReport, Rpc, RunOptions,
+    Sealed, Select, ServerDatabases, Settings, TakenUsage, TenantDb, TenantQuery, TenantRequest,
+    TenantResolver, TenantTx, Tier, TierCatalog, TransactionOptions, UnfinishedProvision, Unopened, Update,
+    Usage, VectorIndex,
 };
 
 const fn is_send<T: Send>() {}
@@ -40,7 +50,79 @@ const _: () = {
     is_send::<TenantQuery<'_, Insert<'_>>>();
     is_send::<TenantQuery<'_, Update<'_>>>();
     is_send::<TenantQuery<'_, Delete<'_>>>();
+    is_send::<Nearest<'_>>();
     is_send::<Rpc<'_>>();
+    is_shared::<TransactionOptions>();
+    is_shared::<ConnectionOptions>();
+    is_shared::<PoolStatistics>();
+    is_shared::<Explained>();
+    is_shared::<Cursor>();
+    is_shared::<ResolverOptions>();
+};
+
+// What a directory tells and is told.
+const _: () = {
+    is_shared::<Following>();
+    is_shared::<Change>();
+    is_send::<Changes>();
+    is_shared::<PoolRecord>();
+    is_shared::<ClientKey>();
+    is_shared::<ClientFilter>();
+    is_shared::<ClientPage>();
+    is_shared::<ClientCursor>();
+    is_shared::<ClientUpdate>();
+    is_shared::<AuditFilter>();
+    is_shared::<AuditEntry>();
+    is_shared::<CredentialRecord>();
+    is_shared::<Provider>();
+    is_shared::<NoDummies>();
+    is_shared::<Sealed>();
+    is_shared::<ResealOptions>();
+    is_shared::<Resealed>();
+    is_shared::<Unopened>();
+    is_shared::<Month>();
+    is_shared::<Usage>();
+    is_shared::<TakenUsage>();
+    is_shared::<Limit>();
+    is_shared::<Limits>();
+    is_shared::<Features>();
+    is_shared::<Grace>();
+    is_shared::<Settings>();
+    is_shared::<Tier>();
+    is_shared::<TierCatalog>();
+    is_shared::<AppliedTiers>();
+};
+
+// The life of a client.
+const _: () = {
+    is_shared::<Provisioning>();
+    is_shared::<UnfinishedProvision>();
+    is_shared::<ServerDatabases>();
+    is_shared::<DedicatedUrls>();
+    is_shared::<ClientEvent>();
+    is_shared::<ExportOptions>();
+    is_shared::<ExportReport>();
+    is_shared::<RestoreInto>();
+    is_shared::<RestoreOptions>();
+    is_shared::<RestoreReport>();
+    is_shared::<EraseOptions>();
+    is_shared::<EraseReport>();
+    is_shared::<VectorIndex>();
+    is_shared::<Promoted>();
+};
+
+// The host's own parts, as they are kept.
+const _: () = {
+    is_shared::<Arc<dyn Directory>>();
+    is_shared::<Arc<dyn KeyProvider>>();
+    is_shared::<Arc<dyn CredentialValidator>>();
+    is_shared::<Arc<dyn Entitlement>>();
+    is_shared::<Arc<dyn DatabaseProvisioner>>();
+    is_shared::<Arc<dyn ClientSetup>>();
+    is_shared::<Arc<dyn Approval>>();
+    is_shared::<Arc<dyn EventSink>>();
+    is_send::<Fixture>();
+    is_sync::<Fixture>();
 };
 
 /// Compiles only where the type does not have the bound: else two implementations compete.
@@ -104,3 +186,12 @@ is_not!(ClientRecord: serde::de::DeserializeOwned);
 is_not!(ClientConnectionManager: Deref);
 is_not!(ClientConnectionManager: AsRef<PgPool>);
 is_not!(PlatformDirectory: Deref);
+is_not!(PlatformDirectory: AsRef<PgPool>);
+is_not!(Provisioning: Deref);
+
+// What holds a secret is not written down by whoever writes down the rest.
+is_not!(Keyring: serde::Serialize);
+is_not!(NewClient: serde::Serialize);
+is_not!(NewPool: serde::Serialize);
+is_not!(DedicatedUrls: serde::Serialize);
+is_not!(ManagerOptions: serde::Serialize);

@@ -11,8 +11,10 @@
 mod changes;
 mod clients;
 mod cost;
+mod feed;
 mod log;
 mod outage;
+mod overtaken;
 
 use std::time::Duration;
 

@@ -9,6 +9,8 @@
 )]
 
 mod activity;
+mod alone;
+mod databases;
 mod events;
 mod interrupted;
 mod provisioning;
@@ -86,6 +88,10 @@ impl Platform {
             self.databases.remove(ClientId::from(id)).await.unwrap();
         }
         assert_eq!(self.made().await, Vec::<String>::new());
+        let mut server = connect(self.fixture.server().connect_options("postgres")).await;
+        let prefix = self.databases_prefix();
+        let roles = format!("select count(*) from pg_roles where starts_with(rolname, '{prefix}')");
+        assert_eq!(crate::sql::one::<i64>(&mut server, &roles).await, 0);
         self.fixture.close().await;
     }
 }

@@ -1,5 +1,6 @@
 //! Changes that were committed are in force at once, in handles that are held as well.
 
+use futures_util::FutureExt as _;
 use secrecy::SecretString;
 use tenantry::testing::Fixture;
 use tenantry::{
@@ -97,7 +98,8 @@ async fn a_change_of_a_client_its_tier_or_its_names_is_in_force_once_it_is_heard
         .await?;
     until("a new name", async || !unknown(&slug("renamed")).await).await;
     assert_eq!(manager.tenant(slug("renamed")).await?.client().id, acme);
-    assert!(unknown(&slug("acme")).await);
+    // By another change, perhaps, than the one that ends the old name.
+    until("an old name", async || unknown(&slug("acme")).await).await;
     let bolt = fixture.shared_client("acme").await?.id;
     until("a name that was free", async || !unknown(&slug("acme")).await).await;
     assert_eq!(manager.tenant(slug("acme")).await?.client().id, bolt);
@@ -188,10 +190,59 @@ async fn changed_connections_are_used_once_they_are_heard_and_the_old_ones_end()
         role(db).await?;
     }
     assert_eq!(one::<String>(&mut superuser, &sessions).await, connected);
-    manager.close().await;
+
+    // Another binding is another way to use the same connection. What is under way ends in the old one, and closing
+    // waits for it.
+    let (tx, beside) = (in_pool.begin().await?, in_pool.begin().await?);
+    run(
+        &mut platform(&fixture).await,
+        "update platform.pools set binding = 'transaction'",
+    )
+    .await;
+    until("another binding", async || {
+        let db = manager.tenant(acme).await.unwrap();
+        role(&db).await.unwrap();
+        db.pool_statistics().unwrap().size == 1
+    })
+    .await;
+    beside.rollback().await?;
+    let mut closing = Box::pin(manager.close());
+    // Longer than all the rest of it takes.
+    for _ in 0..500 {
+        assert!(closing.as_mut().now_or_never().is_none(), "it did not wait");
+        one::<i32>(&mut superuser, "select 1").await;
+    }
+    tx.commit().await?;
+    closing.await;
     run(&mut superuser, &format!("drop owned by {heir}")).await;
     let mut elsewhere = connect(fixture.server().connect_options(&dedicated)).await;
     run(&mut elsewhere, &format!("drop owned by {heir}; drop role {heir}")).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn clients_are_placed_as_the_admin_role_that_a_pool_has_now() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    fixture.shared_client("acme").await?;
+    let database = fixture.database("pool-1");
+    let heir = format!("{}_heir", fixture.database("admin"));
+    let mut superuser = connect(fixture.server().connect_options(&database)).await;
+    let create = format!(
+        "create role {heir} login bypassrls password 'heir' in role {}",
+        fixture.admin_role()
+    );
+    run(&mut superuser, &create).await;
+    let admin = SecretString::from(fixture.server().url_as(&heir, "heir", &database));
+    let app = SecretString::from(fixture.app_url(&database));
+    fixture
+        .platform()
+        .set_pool_connections(fixture.pool(), &app, &admin)
+        .await?;
+    fixture.shared_client("bolt").await?;
+    let connected = format!("select exists (select from pg_stat_activity where usename = '{heir}')");
+    assert!(one::<bool>(&mut superuser, &connected).await);
+    fixture.platform().close().await;
+    run(&mut superuser, &format!("drop role {heir}")).await;
     Ok(())
 }
 
@@ -255,6 +306,8 @@ async fn where_nobody_can_listen_the_log_is_read() -> Outcome {
     // A transaction that began first and commits last: its number in the log is the smaller one.
     let bolt = fixture.shared_client("bolt").await?.id;
     let name = async |id| manager.tenant(id).await.unwrap().client().name.clone();
+    // Remembered: only what is heard has it looked up again.
+    assert_eq!(name(bolt).await, "bolt");
     let mut slow = platform(&fixture).await;
     run(
         &mut slow,

@@ -32,11 +32,11 @@ async fn clients_are_listed_a_page_at_a_time_by_what_is_asked() -> Outcome {
         .into_iter()
         .chain(created[4..].iter().copied())
         .collect();
-    for limit in [1, 3, 8, 100] {
+    for limit in [0, 1, 3, 8, 100] {
         let (mut listed, mut after) = (Vec::new(), None);
         loop {
             let page = directory.clients(&ClientFilter::default(), after, limit).await?;
-            assert!(page.clients.len() <= usize::from(limit));
+            assert!(page.clients.len() <= usize::from(limit.max(1)));
             listed.extend(page.clients.iter().map(|client| client.id));
             // As text and back, as a host hands it out.
             let Some(next) = page.next else { break };
@@ -93,6 +93,11 @@ async fn a_deleted_client_gives_its_names_back_and_lives_again_while_they_are_fr
     for again in [
         directory.delete_client(acme).await,
         directory.set_status(acme, ClientStatus::Active).await,
+        directory.add_key(acme, &ClientKey::new("agent", "scribe")?).await,
+        directory
+            .update_client(acme, &ClientUpdate::default().name("A"))
+            .await
+            .map(drop),
     ] {
         assert!(matches!(again, Err(Error::UnknownClient { .. })), "{again:?}");
     }
@@ -103,6 +108,8 @@ async fn a_deleted_client_gives_its_names_back_and_lives_again_while_they_are_fr
         acme
     );
     assert_eq!(held.query("agents").count().await?, 1);
+    let again = directory.client(&acme.into()).await?.unwrap();
+    assert_eq!(again.name, "acme");
     assert!(matches!(
         directory.undelete_client(acme).await,
         Err(Error::UnknownClient { .. })

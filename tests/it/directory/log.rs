@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use tenantry::testing::Fixture;
 use tenantry::{AuditFilter, ClientStatus, ClientUpdate};
 
-use super::{Outcome, platform};
-use crate::sql::refused;
+use super::{Outcome, operator, platform};
+use crate::sql::{refused, run, until};
 use crate::support::HOST;
 
 #[tokio::test]
@@ -97,30 +97,32 @@ async fn the_log_says_who_changed_what_of_whom_and_when() -> Outcome {
 
 #[tokio::test]
 async fn a_change_whose_future_is_dropped_leaves_no_transaction_open() -> Outcome {
-    use futures_util::FutureExt as _;
+    const WAITING: &str = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database() and query ~ '^update platform.clients')";
+    const IN_TRANSACTION: &str = "select exists (select from pg_stat_activity where xact_start is not null
+        and datname = current_database() and pid <> pg_backend_pid())";
 
     let fixture = Fixture::start(&HOST).await?;
     let acme = fixture.shared_client("acme").await?.id;
-    let platform_directory = fixture.platform().acting_as("billing");
-    for polls in 0..12 {
-        let update = ClientUpdate::default().name(format!("Acme {polls}"));
-        let mut change = Box::pin(platform_directory.update_client(acme, &update));
-        for _ in 0..polls {
-            if change.as_mut().now_or_never().is_some() {
-                break;
-            }
-            tokio::task::yield_now().await;
+    let billing = fixture.platform().acting_as("billing");
+    let mut operator = operator(&fixture).await;
+    let mut blocker = platform(&fixture).await;
+    run(&mut blocker, "begin; select from platform.clients for update").await;
+    {
+        let update = ClientUpdate::default().name("Dropped");
+        tokio::select! {
+            changed = billing.update_client(acme, &update) => panic!("not held up: {changed:?}"),
+            () = until(&mut operator, WAITING) => {}
         }
-        drop(change);
-        // What is written next is committed, whatever became of that.
-        let name = format!("Bolt {polls}");
-        fixture
-            .platform()
-            .update_client(acme, &ClientUpdate::default().name(&name))
-            .await?;
-        let seen: String =
-            crate::sql::one(&mut platform(&fixture).await, "select name from platform.clients").await;
-        assert_eq!(seen, name);
     }
+    run(&mut blocker, "rollback").await;
+    until(&mut operator, &IN_TRANSACTION.replace("exists", "not exists")).await;
+    // What is written next is not written in its name.
+    let update = ClientUpdate::default().name("Acme");
+    fixture.platform().update_client(acme, &update).await?;
+    let newest = AuditFilter::default().client(acme);
+    let newest = &fixture.platform().audit_log(&newest, None, 1).await?[0];
+    assert_eq!(newest.actor, fixture.admin_role());
+    assert_eq!(newest.after.as_ref().unwrap()["name"], "Acme");
     Ok(())
 }

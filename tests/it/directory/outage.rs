@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use secrecy::{SecretBox, SecretString};
 use tenantry::testing::{DelayProxy, Fixture};
 use tenantry::{
@@ -11,6 +12,7 @@ use tenantry::{
     ManagerOptions, PlatformDirectory, PoolId, PoolRecord, Result,
 };
 
+use super::feed::Muffled;
 use super::{Outcome, documents_limit, hearing, operator, platform, trusting, until};
 use crate::sql::{connect, run};
 use crate::support::HOST;
@@ -66,6 +68,16 @@ async fn what_is_not_heard_of_is_trusted_for_so_long_and_no_longer() -> Outcome 
     assert_eq!(wary.tenant(acme).await.unwrap_err().kind(), ErrorKind::Client);
     assert_eq!(trusted.query("agents").count().await?, 0);
     trusting_manager.tenant(acme).await?;
+    // That a name leads to nobody as well.
+    let forgetful = silent(trusting(&fixture).unknown_ttl(Duration::from_millis(50)));
+    let bolt = ClientRef::Slug("bolt".parse()?);
+    assert_eq!(
+        forgetful.tenant(&bolt).await.unwrap_err().kind(),
+        ErrorKind::Client
+    );
+    fixture.shared_client("bolt").await?;
+    until("its age", async || forgetful.tenant(&bolt).await.is_ok()).await;
+    forgetful.close().await;
     // A handle outlives its manager for so long, too.
     drop(wary);
     assert_eq!(
@@ -97,6 +109,7 @@ async fn a_listener_that_died_without_a_word_is_noticed_and_replaced() -> Outcom
         .set_limits(acme, &Limits::default().with(documents_limit(), Some(5)))
         .await?;
     until("that nothing is heard", async || !manager.is_hearing_changes()).await;
+    assert!(manager.hears_changes().now_or_never().is_none());
     proxy.reset_all();
     proxy.resume();
     manager.hears_changes().await;
@@ -166,32 +179,12 @@ async fn clients_in_use_are_served_while_the_platform_database_is_away() -> Outc
 async fn where_notifications_do_not_arrive_the_log_is_read_instead() -> Outcome {
     let fixture = Fixture::start(&HOST).await?;
     let acme = fixture.shared_client("acme").await?.id;
-    // A role whose word to itself is swallowed, as others' words are by a transaction pooler.
-    let deaf = fixture.database("deaf");
-    let mut superuser = operator(&fixture).await;
-    run(
-        &mut superuser,
-        &format!(
-            "create role {deaf} login password 'deaf' in role {admin};
-             create schema {deaf}; grant usage on schema {deaf} to public;
-             create function {deaf}.pg_notify(text, text) returns void language sql as 'select';
-             alter role {deaf} set search_path = {deaf}, pg_catalog",
-            admin = fixture.admin_role()
-        ),
-    )
-    .await;
-    let url = SecretString::from(
-        fixture
-            .server()
-            .url_as(&deaf, "deaf", &fixture.database("platform")),
-    );
-    let keyring = Keyring::new(1, SecretBox::new(Box::new([0; 32])));
+    // Its word to itself is swallowed, as others' words are by a transaction pooler.
+    let muffled = Muffled::speaking(&fixture, "select").await;
     let following = Following::default()
         .check_every(Duration::from_millis(200))
         .poll_every(Duration::from_millis(20));
-    let directory = PlatformDirectory::connect(&url, keyring)
-        .await?
-        .following(following);
+    let directory = muffled.directory(&fixture, following).await;
     let manager = ClientConnectionManager::with_directory(Arc::new(directory.clone()), trusting(&fixture));
     manager.hears_changes().await;
     manager.tenant(acme).await?;
@@ -205,11 +198,48 @@ async fn where_notifications_do_not_arrive_the_log_is_read_instead() -> Outcome 
     })
     .await;
     manager.close().await;
+    muffled.end(directory).await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_heard_where_the_runtime_that_heard_has_ended() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let options = trusting(&fixture);
+    let elsewhere = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(hearing(options))
+    });
+    let manager = elsewhere.join().unwrap();
+    assert!(!manager.is_hearing_changes());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_look_up_that_is_answered_after_the_directory_was_closed_leaves_no_connection() -> Outcome {
+    const WAITING: &str = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database())";
+
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let url = SecretString::from(fixture.admin_url(&fixture.database("platform")));
+    let directory = PlatformDirectory::connect(&url, fixture.keyring()).await?;
+    let mut operator = operator(&fixture).await;
+    let mut blocker = platform(&fixture).await;
+    run(&mut blocker, "begin; lock table platform.clients").await;
+    let name = ClientRef::Id(acme);
+    let mut look_up = Box::pin(directory.client(&name));
+    tokio::select! {
+        found = &mut look_up => panic!("not held up: {found:?}"),
+        () = crate::sql::until(&mut operator, WAITING) => {}
+    }
     directory.close().await;
-    run(
-        &mut superuser,
-        &format!("drop schema {deaf} cascade; drop role {deaf}"),
-    )
-    .await;
+    run(&mut blocker, "rollback").await;
+    assert!(look_up.await?.is_some());
+    fixture.platform().close().await;
+    // The blocker's is there yet.
+    let only = "select count(*) = 1 from pg_stat_activity
+                where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'";
+    crate::sql::until(&mut operator, only).await;
     Ok(())
 }

@@ -65,6 +65,9 @@ async fn what_happened_to_a_client_is_told_in_order_and_what_was_undone_is_not()
     };
     assert_eq!(told(&diary), [Created, Activated]);
     *diary.refuses.lock().unwrap() = None;
+    // So many at most.
+    assert_eq!(directory.deliver_events(&diary, 1).await?, 1);
+    assert_eq!(told(&diary), [Created, Activated, Suspended]);
     // A page at a time, by several at once: each is told once.
     loop {
         let (one, other) = tokio::join!(

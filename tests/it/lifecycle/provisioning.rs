@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use tenantry::{
-    Approval, ClientSetup, ClientSlug, ClientStatus, Directory, Error, ErrorKind, HookError, Limit, Limits,
-    NewClient, Placement, PlatformDirectory, Provisioning, ServerDatabases, TenantTx,
+    Approval, ClientId, ClientSetup, ClientSlug, ClientStatus, Directory, Error, ErrorKind, HookError, Limit,
+    Limits, NewClient, Placement, PlatformDirectory, Provisioning, ServerDatabases, TenantTx,
 };
 
 use super::{Outcome, Platform, Welcome, dedicated, shared};
-use crate::sql::one;
+use crate::sql::{one, run};
 
 #[tokio::test]
 async fn a_client_is_set_up_in_a_pool_or_in_a_database_of_its_own() -> Outcome {
@@ -49,6 +49,12 @@ async fn a_client_is_set_up_in_a_pool_or_in_a_database_of_its_own() -> Outcome {
     .await?;
     assert_eq!(role, (false, false));
     tx.rollback().await?;
+    let others = format!(
+        "select has_database_privilege('{}', '{}', 'connect')",
+        platform.fixture.app_role(),
+        platform.made().await[0]
+    );
+    assert!(!one::<bool>(&mut platform.catalogue().await, &others).await);
     platform.close().await;
     Ok(())
 }
@@ -140,6 +146,11 @@ async fn what_was_not_approved_or_cannot_be_made_is_told() -> Outcome {
             ServerDatabases::new("postgres://nobody:planted@127.0.0.1:1/postgres"),
             "creating its database",
         ),
+        // What the server said could have the password in it.
+        (
+            ServerDatabases::new(platform.fixture.app_url("postgres")),
+            "the server refused a role (SQLSTATE 42501)",
+        ),
     ] {
         let failed = without.clone().databases(databases).resume(id).await.unwrap_err();
         let told = format!("{failed}: {failed:?}");
@@ -204,6 +215,24 @@ async fn a_client_that_was_changed_while_it_was_set_up_is_served_as_it_is_then()
         assert_eq!(db.query("agents").count().await?, 1);
         assert_eq!(provisioning.unfinished().await?, []);
     }
+    platform.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_placed_yet_can_be_changed() -> Outcome {
+    let platform = Platform::start().await;
+    let mut catalogue = platform.catalogue().await;
+    // As whoever creates one is killed before it is placed.
+    let killed = "insert into platform.clients (name, slug, tier) values ('Acme', 'acme', 'adventurer')";
+    run(&mut catalogue, killed).await;
+    let id: uuid::Uuid = one(&mut catalogue, "select id from platform.clients").await;
+    let directory = platform.fixture.platform();
+    let limits = Limits::default().with(Limit::MAX_CONNECTIONS, Some(1));
+    directory.set_limits(id.into(), &limits).await?;
+    directory.activate(id.into()).await?;
+    let db = platform.manager.tenant(ClientId::from(id)).await?;
+    assert_eq!(db.query("agents").count().await?, 0);
     platform.close().await;
     Ok(())
 }

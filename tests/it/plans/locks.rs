@@ -4,7 +4,7 @@ use tenantry::testing::Fixture;
 use tenantry::{ClientConnectionManager, Error, Limit, Limits};
 
 use super::Outcome;
-use crate::sql::{connect, one, until};
+use crate::sql::{PATIENCE, connect, one, until};
 use crate::support::{HOST, Reply, ask};
 
 const DOCUMENTS: Limit = Limit::MAX_DOCUMENTS;
@@ -28,7 +28,7 @@ async fn a_hostile_client_can_hold_another_up_for_a_while_and_nothing_more() -> 
     fixture.platform().set_limits(acme.id, &limits).await?;
     fixture
         .platform()
-        .set_limits(bolt.id, &Limits::default().with(DOCUMENTS, Some(1)))
+        .set_limits(bolt.id, &Limits::default().with(DOCUMENTS, Some(2)))
         .await?;
     let (acme, bolt) = (manager.tenant(acme.id).await?, manager.tenant(bolt.id).await?);
 
@@ -53,6 +53,9 @@ async fn a_hostile_client_can_hold_another_up_for_a_while_and_nothing_more() -> 
         one::<i64>(&mut superuser, &format!("select count(*) {LOCKS}")).await,
         1
     );
+    // Nobody else waits for it.
+    let insert = bolt.insert("documents").set("title", "bolt's").execute();
+    tokio::time::timeout(PATIENCE, insert).await??;
     held.commit().await?;
 
     // Holding it holds acme up until its own lock timeout, and its limit holds all the same.
@@ -101,8 +104,8 @@ async fn a_hostile_client_can_hold_another_up_for_a_while_and_nothing_more() -> 
         matches!(
             more,
             Err(Error::LimitReached {
-                allowed: 1,
-                used: 3,
+                allowed: 2,
+                used: 4,
                 ..
             })
         ),

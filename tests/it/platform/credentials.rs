@@ -153,6 +153,10 @@ async fn a_credential_opens_with_its_key_in_its_place_alone() -> Outcome {
         .await
         .unwrap_err();
     assert!(matches!(gone, Error::MissingCredential { .. }), "{gone:?}");
+    let given = platform
+        .set_credential(acme, &Provider::GOOGLE, &CredentialKind::API_KEY, &"x".into())
+        .await;
+    assert!(matches!(given, Err(Error::UnknownClient { .. })), "{given:?}");
     Ok(())
 }
 

@@ -267,6 +267,13 @@ const IDENTITY: &[Attack] = &[
         "23505",
         "clients_slug_key",
     ),
+    (
+        "update platform.clients set deleted_at = now() where slug = 'b';
+         insert into platform.erasures (client_id) values (pg_temp.b());
+         update platform.clients set deleted_at = null where slug = 'b'",
+        "23514",
+        "clients_erased_stay_deleted",
+    ),
     ("update platform.clients set id = gen_random_uuid() where slug = 'a'", "23514", "clients_id_fixed"),
     (
         "update platform.clients set epoch = 5 where slug = 'a'; update platform.clients set epoch = 4 where slug = 'a'",
@@ -359,6 +366,10 @@ const LOG: &[Attack] = &[
     ("truncate platform.pools cascade", "42501", ""),
     ("truncate platform.tiers cascade", "42501", ""),
     ("truncate platform.client_credentials", "42501", ""),
+    ("truncate platform.client_keys", "42501", ""),
+    ("truncate platform.usage", "42501", ""),
+    ("truncate platform.stock", "42501", ""),
+    ("truncate platform.erasures", "42501", ""),
 ];
 
 async fn attack(conn: &mut PgConnection, attacks: &[Attack]) {
@@ -390,6 +401,20 @@ async fn the_platform_database_refuses_what_its_rules_forbid() -> Outcome {
     // As the superuser, whom no grant holds back.
     let mut superuser = connect(fixture.server().connect_options(&fixture.database("platform"))).await;
     attack(&mut superuser, LOG).await;
+    // By its own rule, and not by that of a table that refers to it.
+    for table in ["tiers", "pools", "clients"] {
+        let refusal = refused(&mut superuser, &format!("truncate platform.{table} cascade")).await;
+        let said = format!("truncate of platform.{table} is refused");
+        assert!(refusal.message.contains(&said), "{}", refusal.message);
+    }
+    // Whoever has no rights there, as the app role of the databases of clients, has none on anything.
+    let role = fixture.app_role();
+    let open = format!(
+        "select string_agg(c.relname, ' ') from pg_class c
+         where c.relnamespace = 'platform'::regnamespace and c.relkind in ('r', 'p', 'v')
+           and has_table_privilege('{role}', c.oid, 'select, insert, update, delete, truncate')"
+    );
+    assert_eq!(one::<Option<String>>(&mut superuser, &open).await, None);
     Ok(())
 }
 

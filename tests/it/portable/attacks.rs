@@ -1,6 +1,6 @@
 //! Whoever is killed midway leaves nothing, and nobody writes meanwhile.
 
-use tenantry::RestoreOptions;
+use tenantry::{ClientId, RestoreOptions};
 use tokio::io::AsyncWriteExt as _;
 
 use super::{Outcome, Place, ROWS, count, keys_and_indexes, shared};
@@ -129,3 +129,29 @@ async fn a_client_that_writes_while_it_is_restored_waits_for_the_end() -> Outcom
 
 const WAITING: &str = "select exists (select from pg_locks l where not l.granted
     and l.database = (select oid from pg_database where datname = current_database()))";
+
+#[tokio::test]
+async fn a_client_that_was_activated_before_its_file_failed_is_not_taken_back() -> Outcome {
+    let place = Place::set().await?;
+    let file = place.export().await?;
+    let platform = place.fixture.platform();
+    let id = ClientId::new();
+    let (mut to, from) = tokio::io::duplex(1024);
+    let mut conn = connect(place.fixture.admin_options(&place.fixture.database("platform"))).await;
+    let there = format!("select exists (select from platform.clients where id = '{id}')");
+    let activating = async {
+        // No section yet.
+        to.write_all(&file[..18]).await.unwrap();
+        until(&mut conn, &there).await;
+        let active = platform.activate(id).await;
+        drop(to);
+        active
+    };
+    let options = RestoreOptions::default();
+    let restoring = platform.restore_client(shared("bolt").id(id), from, &options);
+    let (restored, active) = tokio::join!(restoring, activating);
+    assert!(restored.is_err() && active.is_ok(), "{restored:?} {active:?}");
+    assert!(one::<bool>(&mut conn, &there).await);
+    place.fixture.close().await;
+    Ok(())
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use tenantry::testing::Fixture;
 use tenantry::{
-    ClientConnectionManager, ClientId, ClientStatus, Error, ErrorKind, NamedBy, NewClient, Result, TenantDb,
-    TenantResolver,
+    ClientConnectionManager, ClientId, ClientKey, ClientSlug, ClientStatus, Error, ErrorKind, Following,
+    NamedBy, NewClient, Result, TenantDb, TenantResolver,
 };
 
 use super::{Asked, Outcome, options};
@@ -150,6 +150,11 @@ async fn names_of_one_client_agree_and_names_of_two_are_refused() -> Outcome {
     stage.names_of_one_client_agree(&manager).await?;
     stage.names_of_one_client_agree(&manager).await?;
     manager.close().await;
+    // Though it is remembered.
+    let closed = stage
+        .ask(&manager, ("acme.service.example", "krn:acme", ""))
+        .await;
+    assert!(closed.is_err(), "{closed:?}");
     Ok(())
 }
 
@@ -184,6 +189,69 @@ async fn a_client_that_was_renamed_agrees_with_itself_and_who_has_its_name_does_
     assert_eq!(ask("acme", bolt).await?.client().id, bolt);
     let error = ask("acme-2", bolt).await.unwrap_err();
     assert!(matches!(error, Error::ConflictingNames { .. }), "{error:?}");
+    manager.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_of_another_client_never_agrees() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let (acme, bolt) = (
+        fixture.shared_client("acme").await?.id,
+        fixture.shared_client("bolt").await?.id,
+    );
+    let guide = ClientKey::new("agent", "guide")?;
+    fixture.platform().add_key(acme, &guide).await?;
+    let resolver = options()
+        .claim(["tenant"], NamedBy::Id)
+        .header("x-agent", NamedBy::Key("agent"))
+        .build()?;
+    let manager = fixture.manager().await?;
+    let ask = async |id: ClientId| {
+        let asked = Asked::header("x-agent", "guide").and_claims(&json!({ "tenant": id.to_string() }));
+        let headers = asked.lookup();
+        resolver.tenant(&manager, &asked.request(&headers)).await
+    };
+    // Also of a client that is remembered.
+    manager.tenant(bolt).await?;
+    let error = ask(bolt).await.unwrap_err();
+    assert!(matches!(error, Error::ConflictingNames { .. }), "{error:?}");
+    assert_eq!(ask(acme).await?.client().id, acme);
+    manager.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_name_that_passed_to_another_client_leads_to_the_one_that_all_names_are_of() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let (acme, bolt) = (
+        fixture.shared_client("acme").await?.id,
+        fixture.shared_client("bolt").await?.id,
+    );
+    let hour = Duration::from_hours(1);
+    let deaf = Following::default().polling().poll_every(hour);
+    let options_of = fixture.manager_options().record_ttl(hour).max_staleness(hour);
+    let manager = ClientConnectionManager::connect(options_of.following(deaf)).await?;
+    manager.hears_changes().await;
+    let resolver = options()
+        .header("x-tenant-id", NamedBy::Slug)
+        .claim(["tenant"], NamedBy::Id)
+        .build()?;
+    let slug = "acme".parse::<ClientSlug>()?;
+    assert_eq!(manager.tenant(slug.clone()).await?.client().id, acme);
+    let mut conn = connect(fixture.admin_options(&fixture.database("platform"))).await;
+    run(
+        &mut conn,
+        "update platform.clients set slug = 'acme-2' where slug = 'acme';
+         update platform.clients set slug = 'acme' where slug = 'bolt'",
+    )
+    .await;
+    // Nothing was heard of it.
+    assert_eq!(manager.tenant(slug).await?.client().id, acme);
+    let asked = Asked::header("x-tenant-id", "acme").and_claims(&json!({ "tenant": bolt.to_string() }));
+    let headers = asked.lookup();
+    let db = resolver.tenant(&manager, &asked.request(&headers)).await?;
+    assert_eq!(db.client().id, bolt);
     manager.close().await;
     Ok(())
 }

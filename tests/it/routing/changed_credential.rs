@@ -115,6 +115,7 @@ async fn a_changed_credential_is_seen_when_the_route_has_ended() -> Outcome {
 async fn closing_closes_the_pool_of_a_handle_from_before_a_changed_credential() -> Outcome {
     let movable = Movable::start().await?;
     let manager = connected(movable.options().record_ttl(Duration::from_millis(100))).await;
+    manager.hears_changes().await;
     let old = manager.tenant(movable.client).await?;
     assert_eq!(reached(&old).await?, movable.databases[0]);
     movable.change_credential().await?;
@@ -145,6 +146,7 @@ async fn a_pool_of_an_old_handle_makes_room_like_any_other() -> Outcome {
             .dedicated_wait(Duration::from_millis(200)),
     )
     .await;
+    manager.hears_changes().await;
     let old = manager.tenant(movable.client).await?;
     assert_eq!(reached(&old).await?, movable.databases[0]);
     movable.change_credential().await?;

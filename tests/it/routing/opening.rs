@@ -12,7 +12,7 @@ use tenantry::{
     ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId, PoolRecord, Result,
 };
 
-use super::{Outcome, connected, keyring, sessions, watcher};
+use super::{Outcome, connected, deserted, keyring, sessions, watcher};
 use crate::sql::{connect, one, until};
 use crate::support::HOST;
 
@@ -226,5 +226,59 @@ async fn a_database_that_cannot_be_reached_affects_its_own_clients_alone() -> Ou
     // What failed holds no room.
     assert_eq!(manager.open_dedicated_pools(), 1);
     manager.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pool_that_could_not_be_opened_is_tried_again() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let database = fixture.database("pool-1");
+    let manager = fixture.manager().await?;
+    let platform = fixture.platform();
+    let admin = fixture.admin_url(&database).into();
+    let nowhere = fixture.app_url(&fixture.database("nowhere")).into();
+    platform
+        .set_pool_connections(fixture.pool(), &nowhere, &admin)
+        .await?;
+    let error = manager.tenant(acme).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    let app = fixture.app_url(&database).into();
+    platform
+        .set_pool_connections(fixture.pool(), &app, &admin)
+        .await?;
+    assert_eq!(manager.tenant(acme).await?.query("agents").count().await?, 0);
+    manager.close().await;
+
+    let nobody = PoolId::new();
+    for refused in [
+        platform.set_pool_connections(nobody, &app, &admin).await,
+        platform.set_pool_active(nobody, false).await,
+    ] {
+        assert!(matches!(refused, Err(Error::Refused { .. })), "{refused:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pool_that_is_opened_while_the_manager_is_closed_does_not_stay_open() -> Outcome {
+    let fixture = Fixture::start_proxied(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let proxy = fixture.proxy().unwrap();
+    let manager = connected(fixture.manager_options()).await;
+    proxy.pause();
+    let before = proxy.bytes_up();
+    let mut opening = Box::pin(manager.tenant(acme));
+    while proxy.bytes_up() == before {
+        tokio::select! {
+            opened = &mut opening => panic!("not held up: {opened:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    manager.close().await;
+    proxy.resume();
+    assert!(matches!(opening.await, Err(Error::Closed)));
+    let mut watcher = watcher(&fixture).await;
+    deserted(&mut watcher, &fixture, "pool-1").await;
     Ok(())
 }

@@ -1,16 +1,19 @@
 //! A key is replaced while clients are served.
-#![expect(clippy::disallowed_methods, reason = "asks a dedicated pool for its session")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "asks a dedicated pool for its session, and keeps a stock by hand"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join;
 use secrecy::ExposeSecret as _;
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 use tenantry::testing::Fixture;
 use tenantry::{
     ClientConnectionManager, ClientId, CredentialKind, Error, Keyring, ManagerOptions, PlatformDirectory,
-    Provider, ResealOptions, SecretError, TenantDb,
+    Provider, ResealOptions, SealedFor, SecretError, TenantDb,
 };
 
 use super::{Outcome, directory, rotated, second};
@@ -55,6 +58,23 @@ async fn all_is_sealed_anew_while_it_is_served() -> Outcome {
         &format!("update platform.clients set deleted_at = now() where id = '{gone}'"),
     )
     .await;
+    // A database that waits for a client is sealed for the client that it will be.
+    let awaited = ClientId::new();
+    for column in ["app_connection", "admin_connection"] {
+        let for_ = SealedFor {
+            owner: awaited.as_uuid(),
+            column: &format!("clients.{column}"),
+        };
+        let sealed = fixture.keyring().seal(&"postgres://waiting".into(), for_)?;
+        sqlx::query(AssertSqlSafe(format!(
+            "insert into platform.stock (client_id, {column}) values ($1, $2)
+             on conflict (client_id) do update set {column} = excluded.{column}"
+        )))
+        .bind(awaited)
+        .bind(sealed)
+        .execute(&mut conn)
+        .await?;
+    }
     let given = fixture.platform().credentials(acme).await?;
     let options = ManagerOptions::new(
         fixture.admin_url(&fixture.database("platform")),
@@ -69,16 +89,16 @@ async fn all_is_sealed_anew_while_it_is_served() -> Outcome {
     let session = backend(&manager.tenant(vast).await?).await;
 
     let platform = directory(&fixture, rotated(&fixture)).await;
-    assert_eq!(platform.sealed_by_key().await?, BTreeMap::from([(1, 16)]));
+    assert_eq!(platform.sealed_by_key().await?, BTreeMap::from([(1, 18)]));
     let logged = "select count(*) from platform.audit_log";
     let before: i64 = one(&mut conn, logged).await;
     let done = platform.reseal(ResealOptions::default().batch(2)).await?;
     assert_eq!(
         (done.key_id, done.resealed, done.unopened, done.left),
-        (2, 16, 0, 0)
+        (2, 18, 0, 0)
     );
-    assert_eq!(platform.sealed_by_key().await?, BTreeMap::from([(2, 16)]));
-    assert_eq!(one::<i64>(&mut conn, logged).await, before + 16);
+    assert_eq!(platform.sealed_by_key().await?, BTreeMap::from([(2, 18)]));
+    assert_eq!(one::<i64>(&mut conn, logged).await, before + 18);
     // What was sealed anew was not changed.
     assert_eq!(platform.credentials(acme).await?, given);
     let again = platform.reseal(ResealOptions::default()).await?;
@@ -103,6 +123,66 @@ async fn all_is_sealed_anew_while_it_is_served() -> Outcome {
         .credential(acme, &Provider::OPENAI, &"key-2".parse()?)
         .await?;
     assert_eq!(opened.expose_secret(), "secret 2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_value_that_moves_while_values_are_counted_is_counted_once() -> Outcome {
+    const WAITING: &str = "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+        and datname = current_database() and query ~ 'from platform.stock')";
+
+    let fixture = Fixture::start(&HOST).await?;
+    let platform = fixture.platform();
+    let mut conn = platform_connection(&fixture).await;
+    run(
+        &mut conn,
+        "insert into platform.clients (name, slug, tier) values ('Vast', 'vast', 'champion');
+         insert into platform.stock (client_id, app_connection) select c.id, p.app_connection
+         from platform.clients c, platform.pools p where c.slug = 'vast'",
+    )
+    .await;
+    let before = platform.sealed_by_key().await?;
+    // Clients were counted, and the stock is not yet.
+    let mut taker = platform_connection(&fixture).await;
+    run(&mut taker, "begin; lock table platform.stock").await;
+    let mut counting = Box::pin(platform.sealed_by_key());
+    tokio::select! {
+        counted = &mut counting => panic!("not held up: {counted:?}"),
+        () = until(&mut conn, WAITING) => {}
+    }
+    run(
+        &mut taker,
+        "update platform.clients c set app_connection = s.app_connection from platform.stock s where s.client_id = c.id;
+         delete from platform.stock; commit",
+    )
+    .await;
+    assert_eq!(counting.await?, before);
+    assert_eq!(platform.sealed_by_key().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn whoever_places_clients_meanwhile_is_waited_for_without_a_lock_in_its_way() -> Outcome {
+    const WAITING: &str = "select exists (select from pg_stat_activity where wait_event = 'advisory'
+        and datname = current_database())";
+
+    let fixture = Fixture::start(&HOST).await?;
+    let platform = directory(&fixture, rotated(&fixture)).await;
+    let mut watcher = platform_connection(&fixture).await;
+    let mut placing = platform_connection(&fixture).await;
+    run(&mut placing, "begin; select platform.lock_placement()").await;
+    let mut reseal = Box::pin(platform.reseal(ResealOptions::default()));
+    tokio::select! {
+        done = &mut reseal => panic!("not held up: {done:?}"),
+        () = until(&mut watcher, WAITING) => {}
+    }
+    // With a lock on the pool's row, each would wait for the other.
+    run(
+        &mut placing,
+        "update platform.pools set capacity = capacity + 1; commit",
+    )
+    .await;
+    assert_eq!(reseal.await?.left, 0);
     Ok(())
 }
 
