@@ -44,7 +44,7 @@ impl Capture {
     ) -> Result<()> {
         for pair in pairs.iter().filter(|pair| pair.has_key()) {
             let sql = self.install_on(side, pair);
-            patience::alone(side, conn, pair.from.oid, budget, "making its triggers", &sql).await?;
+            patience::alone(side, conn, &pair.from, budget, "making its triggers", &sql).await?;
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Capture {
                 sql,
                 "drop function if exists {log}_new(), {log}_old(); drop table if exists {log};"
             );
-            patience::alone(side, conn, pair.from.oid, budget, "removing its triggers", &sql).await?;
+            patience::alone(side, conn, &pair.from, budget, "removing its triggers", &sql).await?;
         }
         Ok(())
     }

@@ -5,7 +5,9 @@ use crate::client::{ClientId, Epoch};
 /// What a relocation moved, and how that is known.
 ///
 /// The counts and hashes of `tables` are of the snapshots that `source_snapshot` and `target_snapshot` name, in which
-/// nothing is on one side alone; the hashes are over all columns but `client_id` and what is computed.
+/// nothing is on one side alone; the hashes are over all columns but `client_id` and what is computed. Where whoever
+/// moved it was gone before it had certified, whoever resumed it has brought back what was written since, and compared
+/// both sides then: there is no `source_snapshot`, and how long writers were kept out is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Certificate {

@@ -97,12 +97,15 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// Copies all tables one after the other, in the snapshot of the source's transaction.
+    /// Copies all tables one after the other, in the snapshot of the source's transaction, and in one of the target.
     pub(super) async fn run_on(&self, source: &mut PgConnection, target: &mut PgConnection) -> Result<()> {
-        for group in self.groups() {
-            self.copy_group(source, target, &group).await?;
+        self.writing.begin(self.target, target, "").await?;
+        let groups = self.groups();
+        for group in &groups {
+            self.copy_rows(source, target, group).await?;
         }
-        Ok(())
+        let all: Vec<&Pair> = groups.into_iter().flatten().collect();
+        self.commit(target, &all).await
     }
 
     async fn lines(&self, most: usize, snapshot: &str) -> Result<Vec<Line>> {
@@ -134,12 +137,31 @@ impl Copying<'_> {
         target: &mut PgConnection,
         group: &[&Pair],
     ) -> Result<()> {
+        self.writing.begin(self.target, target, "").await?;
+        self.copy_rows(source, target, group).await?;
+        self.commit(target, group).await
+    }
+
+    /// Commits the rows that arrived, with a note that they have.
+    async fn commit(&self, target: &mut PgConnection, pairs: &[&Pair]) -> Result<()> {
+        let names: Vec<String> = pairs.iter().map(|pair| pair.name()).collect();
+        gate::note_arrival(self.target, target, &names).await?;
+        self.target
+            .commit(target, "committing the rows that arrived")
+            .await
+    }
+
+    async fn copy_rows(
+        &self,
+        source: &mut PgConnection,
+        target: &mut PgConnection,
+        group: &[&Pair],
+    ) -> Result<()> {
         let client = self.source.client;
         let waits = |pair: &&Pair| group.len() > 1 || pair.columns().iter().any(|(_, to)| to.as_text);
         for pair in group.iter().copied().filter(|pair| waits(pair)) {
             arrive::make_waiting(self.target, target, pair).await?;
         }
-        self.writing.begin(self.target, target, "").await?;
         for pair in group {
             let name = pair.name();
             self.teller.tell(Phase::Copying, Some(&name), 0);
@@ -175,11 +197,7 @@ impl Copying<'_> {
                 .run(target, "writing the rows that arrived", sql)
                 .await?;
         }
-        let names: Vec<String> = group.iter().map(|pair| pair.name()).collect();
-        gate::note_arrival(self.target, target, &names).await?;
-        self.target
-            .commit(target, "committing the rows that arrived")
-            .await
+        Ok(())
     }
 
     /// The tables in groups, those before that others refer to.

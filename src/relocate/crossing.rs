@@ -1,17 +1,17 @@
 //! Bringing over the last changes while writers are kept out, and having the client be served elsewhere.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use futures_util::future::{try_join, try_join3};
 use sqlx::PgConnection;
 
-use super::carry::{self, Moment};
-use super::certificate::{Certificate, CertifiedTable};
+use super::carry::{Carried, Moment};
+use super::certificate::CertifiedTable;
 use super::cut_over::{self, Accepted, Way};
-use super::following::Compare;
 use super::gate::{self, Fence};
 use super::moving::{Direction, Moving};
 use super::tables::Pair;
-use super::{leftovers, patience, verify};
+use super::{leftovers, patience, set_aside, verify};
 use crate::client::Epoch;
 use crate::error::{Error, RelocationError, Result};
 
@@ -27,14 +27,14 @@ struct Arrived {
 const IN_ONE_SNAPSHOT: &str = "begin isolation level repeatable read;";
 
 /// What a fence came to.
-struct Crossed {
-    epoch: Epoch,
-    tables: Vec<CertifiedTable>,
-    source_snapshot: String,
-    target_snapshot: String,
-    fenced: Duration,
+pub(super) struct Crossed {
+    pub(super) epoch: Epoch,
+    pub(super) tables: Vec<CertifiedTable>,
+    pub(super) source_snapshot: String,
+    pub(super) target_snapshot: String,
+    pub(super) fenced: Duration,
     /// A snapshot of the target as it was opened.
-    pinned: Option<PgConnection>,
+    pub(super) pinned: Option<PgConnection>,
 }
 
 impl Moving {
@@ -49,12 +49,14 @@ impl Moving {
                 .await?;
         }
         let plain = self.is_plain(there);
-        if !plain {
+        if plain {
+            set_aside::silence(&there.target, &mut target, &there.pairs).await?;
+        } else {
             self.following(there).prepare(&mut source, &mut target).await?;
             self.catch_up(there, &mut source, &mut target).await?;
             // Once more, and in the snapshot of that pass everything is compared: nobody waits for it.
             let following = self.following(there);
-            following.pass(&mut source, &mut target, Compare::Not).await?;
+            following.pass(&mut source, &mut target, Moment::Before).await?;
             verify::compare(
                 (&there.source, &there.here, &mut source),
                 (&there.target, &there.there, &mut target),
@@ -64,15 +66,19 @@ impl Moving {
             following.forget(&mut source).await?;
             self.empty_logs(there, &mut target).await?;
         }
-        let (from, to) = ((&there.source, &mut source), (&there.target, &mut target));
-        carry::sequences(from, to, &there.there, &there.pairs, Moment::Before).await?;
+        let carried = Carried::read(&there.source, &mut source, &there.pairs).await?;
+        let (to, tables) = (&there.target, &there.there);
+        carried
+            .write(to, &mut target, tables, &there.pairs, Moment::Before)
+            .await?;
 
         let mut attempt = 1;
         let crossed = loop {
             if !plain {
                 self.catch_up(there, &mut source, &mut target).await?;
             }
-            match self.try_to_cross(there, &mut source, &mut target, attempt).await {
+            let tried = self.try_to_cross(there, &mut source, &mut target, &carried, attempt);
+            match tried.await {
                 Ok(crossed) => break crossed,
                 Err(error) => {
                     // Whatever was lost may have been lost in the middle of something.
@@ -104,6 +110,7 @@ impl Moving {
         there: &Direction,
         source: &mut PgConnection,
         target: &mut PgConnection,
+        carried: &Carried,
         attempt: u32,
     ) -> Result<Crossed> {
         let budget = self.options.fence_budget;
@@ -115,21 +122,43 @@ impl Moving {
             .clamp(1, 10);
         let outline = there.here.outline(&there.source, source).await?;
         let spare = self.spare(there).await?;
-        let fence = gate::fence(&there.source, &there.pairs, budget, turns, end).await?;
+        no_wait_for_the_disk(there, target).await?;
+        let mut fence = gate::fence(&there.source, &there.pairs, budget, turns, end).await?;
         let left = budget.saturating_sub(fence.since.elapsed());
         let over = |_| self.failed("bringing over the last changes", RelocationError::OverBudget);
         let rest = async {
-            if self.is_plain(there) {
-                let arrived = self.move_whole(there, source, target).await?;
-                return Ok((arrived, self.accept(there, 1).await?));
+            let look = self.look(there, &mut fence.conn, &outline);
+            // All at once: writers wait.
+            let (arrived, now, accepted) = if self.is_plain(there) {
+                let (arrived, now) = try_join(self.move_whole(there, source, target), look).await?;
+                (arrived, now, self.accept(there, 1).await?)
+            } else {
+                let rest = self.bring_the_rest(there, source, target);
+                try_join3(rest, look, self.accept(there, 1)).await?
+            };
+            if now != *carried {
+                let (to, tables) = (&there.target, &there.there);
+                now.write(to, target, tables, &there.pairs, Moment::Fenced).await?;
             }
-            // Both at once: writers wait.
-            let rest = self.bring_the_rest(there, source, target, &outline);
-            futures_util::future::try_join(rest, self.accept(there, 1)).await
+            Ok((arrived, accepted))
         };
         let (arrived, accepted) = tokio::time::timeout(left, rest).await.map_err(over)??;
-        self.commit_crossing(there, target, Some(fence), accepted, (arrived, spare))
-            .await
+        let crossed = self
+            .commit_crossing(there, target, Some(fence), accepted, (arrived, spare))
+            .await?;
+        there.source.run(source, "ending the last pass", "rollback").await?;
+        Ok(crossed)
+    }
+
+    /// What there is at the source beside its rows, whose tables are those that were compared.
+    async fn look(&self, there: &Direction, fence: &mut PgConnection, outline: &str) -> Result<Carried> {
+        if there.here.outline(&there.source, fence).await? != outline {
+            return Err(self.failed(
+                "comparing the tables with those of the plan",
+                RelocationError::SchemaChanged { side: "source" },
+            ));
+        }
+        Carried::read(&there.source, fence, &there.pairs).await
     }
 
     /// A session that a snapshot of the target is pinned in, if one is to be.
@@ -141,7 +170,8 @@ impl Moving {
     }
 
     async fn accept(&self, there: &Direction, at_least: Epoch) -> Result<Accepted> {
-        cut_over::accept(&self.platform, self.client, &self.entry, there.way, at_least).await
+        let way = (there.way, there.after());
+        cut_over::accept(&self.platform, self.client, &self.entry, way, at_least).await
     }
 
     /// Whether everything moves while writers wait.
@@ -167,47 +197,21 @@ impl Moving {
             &there.pairs,
         )
         .await?;
-        there
-            .source
-            .commit(source, "ending the snapshot of its rows")
-            .await?;
-        self.carry(there, source, target).await?;
         Ok(Arrived { tables, snapshot })
     }
 
-    /// What changed since the last pass.
+    /// What changed since the last pass. The source does not forget it: see [`go_forward`](Self::go_forward).
     async fn bring_the_rest(
         &self,
         there: &Direction,
         source: &mut PgConnection,
         target: &mut PgConnection,
-        outline: &str,
     ) -> Result<Arrived> {
-        if there.here.outline(&there.source, source).await? != outline {
-            return Err(self.failed(
-                "comparing the tables with those of the plan",
-                RelocationError::SchemaChanged { side: "source" },
-            ));
-        }
-        let following = self.following(there);
-        let (_, snapshot) = following.pass(source, target, Compare::Keys).await?;
-        following.forget(source).await?;
-        self.carry(there, source, target).await?;
+        let (_, snapshot) = self.following(there).pass(source, target, Moment::Fenced).await?;
         Ok(Arrived {
             tables: Vec::new(),
             snapshot,
         })
-    }
-
-    async fn carry(
-        &self,
-        there: &Direction,
-        source: &mut PgConnection,
-        target: &mut PgConnection,
-    ) -> Result<()> {
-        let (from, to) = ((&there.source, &mut *source), (&there.target, &mut *target));
-        carry::sequences(from, to, &there.there, &there.pairs, Moment::Fenced).await?;
-        carry::steps((&there.source, source), (&there.target, target)).await
     }
 
     /// In the order of commits: the source is closed, and the client is served elsewhere from then on; the target is
@@ -220,16 +224,20 @@ impl Moving {
         accepted: Accepted,
         (arrived, mut pinned): (Arrived, Option<PgConnection>),
     ) -> Result<Crossed> {
-        let mut target_snapshot = String::new();
-        if let Some(conn) = &mut pinned {
-            target_snapshot = there.target.pin(conn, IN_ONE_SNAPSHOT).await?;
-        }
+        let pin = async {
+            match &mut pinned {
+                Some(conn) => there.target.pin(conn, IN_ONE_SNAPSHOT).await,
+                None => Ok(String::new()),
+            }
+        };
+        let opening = gate::begin_opening(&there.target, target);
+        let (target_snapshot, ()) = try_join(pin, opening).await?;
         let (since, epoch) = (fence.as_ref().map(|fence| fence.since), accepted.epoch);
         if let Some(fence) = fence {
             gate::close(&there.source, fence, &there.pairs, epoch).await?;
         }
         gate::open(&there.target, target, epoch, accepted.suspended).await?;
-        accepted.commit(&self.entry, there.after()).await?;
+        accepted.commit().await?;
         Ok(Crossed {
             epoch,
             tables: arrived.tables,
@@ -256,62 +264,45 @@ impl Moving {
     }
 
     /// Ends what an attempt began that was interrupted after the source was closed. Nobody has written to the target
-    /// yet: where that is nobody was told.
+    /// yet: where that is nobody was told. The target may have lost what was not on its disk, and the source, frozen,
+    /// has forgotten nothing: the last part is done again.
     pub(super) async fn go_forward(&mut self, there: &Direction, left_for: Epoch) -> Result<()> {
+        let mut source = there.source.connect().await?;
         let mut target = there.target.connect().await?;
         let spare = self.spare(there).await?;
+        // Nobody is told before this ends.
         let accepted = self.accept(there, left_for).await?;
-        let crossed = self
-            .commit_crossing(there, &mut target, None, accepted, (Arrived::default(), spare))
+        set_aside::silence(&there.target, &mut target, &there.pairs).await?;
+        let arrived = if self.is_plain(there) {
+            self.move_whole(there, &mut source, &mut target).await?
+        } else {
+            self.following(there).prepare(&mut source, &mut target).await?;
+            self.bring_the_rest(there, &mut source, &mut target).await?
+        };
+        let (to, tables) = (&there.target, &there.there);
+        let carried = Carried::read(&there.source, &mut source, &there.pairs).await?;
+        carried
+            .write(to, &mut target, tables, &there.pairs, Moment::Fenced)
             .await?;
-        let mut source = there.source.connect().await?;
+        let crossed = self
+            .commit_crossing(there, &mut target, None, accepted, (arrived, spare))
+            .await?;
+        there
+            .source
+            .run(&mut source, "ending the last pass", "rollback")
+            .await?;
         self.settle(there, &mut source, crossed).await
     }
+}
 
-    /// What is left once the client is served by the target: compares everything once more, and certifies.
-    async fn settle(&mut self, there: &Direction, source: &mut PgConnection, crossed: Crossed) -> Result<()> {
-        self.entry.is_now(there.after());
-        self.entry.was_moved = true;
-        self.teller.tell(there.after(), None, 0);
-        if there.way == Way::Back {
-            return Ok(());
-        }
-        self.capture
-            .remove(&there.source, source, &there.pairs, self.options.trigger_wait)
-            .await?;
-        let mut tables = crossed.tables;
-        let mut in_full = !tables.is_empty();
-        let began = Instant::now();
-        if let Some(mut pinned) = crossed.pinned {
-            const STEP: &str = "comparing the frozen source";
-            let sql = "begin isolation level repeatable read, read only";
-            there.source.run(source, STEP, sql).await?;
-            tables = verify::compare(
-                (&there.source, &there.here, &mut *source),
-                (&there.target, &there.there, &mut pinned),
-                &there.pairs,
-            )
-            .await?;
-            there.source.commit(source, STEP).await?;
-            in_full = true;
-        }
-        let certificate = Certificate {
-            client: self.client,
-            source: there.source.told(),
-            target: there.target.told(),
-            epoch: crossed.epoch,
-            tables,
-            source_snapshot: crossed.source_snapshot,
-            target_snapshot: crossed.target_snapshot,
-            compared_in_full: in_full,
-            fenced_micros: u64::try_from(crossed.fenced.as_micros()).unwrap_or(u64::MAX),
-            compared_micros: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
-            started_at: self.entry.started.clone(),
-            cut_over_at: String::new(),
-            actor: String::new(),
-        };
-        self.entry.certify(&self.platform, &certificate).await
-    }
+/// Has the target's commits not wait for its disk, until [`gate::begin_opening`]: writers wait for them.
+async fn no_wait_for_the_disk(there: &Direction, target: &mut PgConnection) -> Result<()> {
+    let sql = "set synchronous_commit = off";
+    there
+        .target
+        .run(target, "preparing a session", sql)
+        .await
+        .map(drop)
 }
 
 fn is_over_budget(error: &Error) -> bool {

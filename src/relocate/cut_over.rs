@@ -27,12 +27,12 @@ pub(super) enum Way {
 }
 
 /// Has the platform database accept that the client is served at the other side from now on, under an epoch that is at
-/// least that. What its rules have against it is told before anything is closed.
+/// least that, and how far the relocation is then. What its rules have against it is told before anything is closed.
 pub(super) async fn accept(
     platform: &PlatformDirectory,
     client: ClientId,
     entry: &Entry,
-    way: Way,
+    (way, after): (Way, Phase),
     at_least: Epoch,
 ) -> Result<Accepted> {
     let mut writing = platform.write(STEP).await?;
@@ -62,6 +62,15 @@ pub(super) async fn accept(
             },
         });
     };
+    sqlx::query(
+        "update platform.relocations set phase = $2, was_moved = true, failure = null
+         where id = $1",
+    )
+    .bind(entry.id)
+    .bind(after.as_str())
+    .execute(writing.conn()?)
+    .await
+    .map_err(|source| refused(STEP, what(), source))?;
     Ok(Accepted {
         writing,
         epoch,
@@ -70,17 +79,7 @@ pub(super) async fn accept(
 }
 
 impl Accepted {
-    /// Commits it, with how far the relocation is then.
-    pub(super) async fn commit(mut self, entry: &Entry, phase: Phase) -> Result<()> {
-        sqlx::query(
-            "update platform.relocations set phase = $2, was_moved = true, failure = null
-             where id = $1",
-        )
-        .bind(entry.id)
-        .bind(phase.as_str())
-        .execute(self.writing.conn()?)
-        .await
-        .map_err(|source| refused(STEP, format!("relocation {}", entry.id), source))?;
+    pub(super) async fn commit(self) -> Result<()> {
         self.writing.commit().await
     }
 }

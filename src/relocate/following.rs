@@ -3,12 +3,11 @@
 //! A pass takes the keys out of the log and reads their rows in the same snapshot, so what it brings over is whole and
 //! the order in which it changed does not matter. The source forgets the keys after the target has committed: a pass
 //! that was interrupted in between is done again, and changes nothing.
-#![expect(clippy::disallowed_methods, reason = "replays the changes of a client")]
-
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{PgConnection, Row};
 
 use super::arrive::{self, Travelling, Writing, keys_of, rows_of, travelling};
 use super::capture::Capture;
+use super::carry::Moment;
 use super::replay::{named, write};
 use super::session::Side;
 use super::tables::Pair;
@@ -22,13 +21,6 @@ pub(super) struct Following<'a> {
     pub(super) pairs: &'a [Pair],
     pub(super) capture: &'a Capture,
     pub(super) writing: Writing,
-}
-
-/// Whether what a pass brought over is compared on both sides before it commits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compare {
-    Not,
-    Keys,
 }
 
 const STEP: &str = "bringing over what changed";
@@ -49,31 +41,38 @@ impl Following<'_> {
     }
 
     /// One pass. The source's transaction is left open, in whose snapshot both sides are the same now; the caller ends
-    /// it by [`forget`](Self::forget). Returns how many keys it brought over, and which snapshot that is.
+    /// it by [`forget`](Self::forget). Returns how many keys it brought over, and which snapshot that is. While writers
+    /// are kept out, what it brought over is compared on both sides before it commits.
     pub(super) async fn pass(
         &self,
         source: &mut PgConnection,
         target: &mut PgConnection,
-        compare: Compare,
+        moment: Moment,
     ) -> Result<(u64, String)> {
         let begin = format!("begin isolation level repeatable read; {BY_INDEX}");
-        let snapshot = self.source.pin(source, &begin).await?;
-        let mut changed = Vec::new();
-        let mut keys = 0;
-        for pair in self.changed(source).await? {
-            let (columns, log, keys_of) = (
-                names(pair, |(from, _)| &from.sql),
-                self.capture.log(pair),
-                keys_of(pair),
-            );
-            let sql = format!(
-                "with gone as (delete from {log} returning {columns})
-                 insert into {keys_of} select distinct {columns} from gone"
-            );
-            keys += self.source.run(source, STEP, sql).await?;
-            changed.push(pair);
+        let (snapshot, changed) = self.changed(source, &begin).await?;
+        if changed.is_empty() {
+            return Ok((0, snapshot));
         }
-        self.bring(source, target, &changed, keys, compare).await?;
+        let taken = async {
+            let mut keys = 0;
+            for pair in &changed {
+                let (columns, log, keys_of) = (
+                    names(pair, |(from, _)| &from.sql),
+                    self.capture.log(pair),
+                    keys_of(pair),
+                );
+                let sql = format!(
+                    "with gone as (delete from {log} returning {columns})
+                     insert into {keys_of} select distinct {columns} from gone"
+                );
+                keys += self.source.run(source, STEP, sql).await?;
+            }
+            Ok(keys)
+        };
+        let begun = self.writing.begin(self.target, target, BY_INDEX);
+        let (keys, ()) = futures_util::future::try_join(taken, begun).await?;
+        self.bring(source, target, &changed, keys, moment).await?;
         Ok((keys, snapshot))
     }
 
@@ -92,7 +91,11 @@ impl Following<'_> {
     ) -> Result<()> {
         self.prepare(source, target).await?;
         let mut keys = 0;
-        let changed = self.changed(source).await?;
+        let (_, changed) = self.changed(source, "").await?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.writing.begin(self.target, target, BY_INDEX).await?;
         for pair in &changed {
             let (columns, log) = (names(pair, |(from, _)| &from.sql), self.capture.log(pair));
             let sql = format!(
@@ -101,41 +104,44 @@ impl Following<'_> {
             );
             keys += self.source.run(source, STEP, sql).await?;
         }
-        self.bring(source, target, &changed, keys, Compare::Not).await
+        self.bring(source, target, &changed, keys, Moment::Before)
+            .await
     }
 
     fn followed(&self) -> impl Iterator<Item = &Pair> {
         self.pairs.iter().filter(|pair| pair.has_key())
     }
 
-    /// The tables whose logs are not empty.
-    async fn changed(&self, source: &mut PgConnection) -> Result<Vec<&Pair>> {
+    /// Runs those statements, and returns the snapshot after them, with the tables whose logs are not empty in it. In
+    /// one message: writers may wait.
+    async fn changed(&self, source: &mut PgConnection, begin: &str) -> Result<(String, Vec<&Pair>)> {
+        let failed = |error| Error::of_statement(self.source.client, STEP, error);
         let exist: Vec<String> = self
             .followed()
             .map(|pair| format!("exists (select from {})", self.capture.log(pair)))
             .collect();
-        let sql = format!("select array[{}]::boolean[]", exist.join(", "));
-        let exist: Vec<bool> = self.source.value(source, STEP, sql).await?;
+        let sql = format!(
+            "{begin} select pg_catalog.pg_current_snapshot()::text, array[{}]::boolean[]",
+            exist.join(", ")
+        );
+        let row = self.source.row(source, STEP, sql).await?;
+        let snapshot: String = row.try_get_unchecked(0).map_err(failed)?;
+        let exist: Vec<bool> = row.try_get_unchecked(1).map_err(failed)?;
         let changed = self.followed().zip(exist);
-        Ok(changed
-            .filter_map(|(pair, exists)| exists.then_some(pair))
-            .collect())
+        let changed = changed.filter_map(|(pair, exists)| exists.then_some(pair));
+        Ok((snapshot, changed.collect()))
     }
 
-    /// Brings the rows over whose keys wait at the source, and commits them.
+    /// Brings the rows over whose keys wait at the source, and commits the transaction of the target.
     async fn bring(
         &self,
         source: &mut PgConnection,
         target: &mut PgConnection,
         changed: &[&Pair],
         keys: u64,
-        compare: Compare,
+        moment: Moment,
     ) -> Result<()> {
         let (from, to) = (self.source, self.target);
-        if changed.is_empty() {
-            return Ok(());
-        }
-        self.writing.begin(to, target, BY_INDEX).await?;
         if keys > FEW {
             from.run(source, STEP, "reset enable_hashjoin; reset enable_mergejoin")
                 .await?;
@@ -176,7 +182,7 @@ impl Following<'_> {
             }
         }
         write(to, target, changed, self.writing).await?;
-        if compare == Compare::Keys {
+        if moment == Moment::Fenced {
             for pair in changed {
                 expect_same(from, to, source, target, pair).await?;
             }
@@ -226,6 +232,8 @@ async fn make_keys<'a>(
     side.run(conn, "making a temporary table", sql).await.map(drop)
 }
 
+const COMPARING: &str = "comparing what was brought over";
+
 /// Compares the rows whose keys wait, on both sides.
 async fn expect_same(
     from: &Side,
@@ -242,36 +250,24 @@ async fn expect_same(
             .collect();
         let side = if arrived { to } else { from };
         format!(
-            "select count(*), coalesce(pg_catalog.sum(pg_catalog.hash_record_extended(row({}), 0)), 0)::text
+            "select pg_catalog.concat_ws(' ', count(*), pg_catalog.sum(pg_catalog.hash_record_extended(row({}), 0)))
              from (select t.* from {}) t",
             values.join(", "),
             named(side, pair, arrived)
         )
     };
-    let client = from.client;
-    let failed = |source| Error::of_statement(client, "comparing what was brought over", source);
-    let here: (i64, String) = sqlx::query_as(AssertSqlSafe(hash(false)))
-        .persistent(false)
-        .fetch_one(source)
-        .await
-        .map_err(failed)?;
-    let there: (i64, String) = sqlx::query_as(AssertSqlSafe(hash(true)))
-        .persistent(false)
-        .fetch_one(target)
-        .await
-        .map_err(failed)?;
+    let here = from.value::<String>(source, COMPARING, hash(false));
+    let there = to.value::<String>(target, COMPARING, hash(true));
+    let (here, there) = futures_util::future::try_join(here, there).await?;
     if here == there {
         return Ok(());
     }
     Err(Error::Relocation {
-        client,
-        step: "comparing what was brought over",
+        client: from.client,
+        step: COMPARING,
         source: RelocationError::ContentDiffers {
             table: pair.name(),
-            reason: format!(
-                "of what changed last {} rows are there, and {} here",
-                there.0, here.0
-            ),
+            reason: format!("what changed last is there, as count and hash, {there}; and here {here}"),
         },
     })
 }

@@ -28,6 +28,7 @@ const TURN: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub(super) struct Fence {
     pub(super) conn: PgConnection,
+    /// Since when whoever comes waits.
     pub(super) since: Instant,
 }
 
@@ -49,14 +50,12 @@ pub(super) async fn fence(
     side.run(&mut conn, STEP, settings).await?;
     let mut turn = 0;
     loop {
-        let asked = Instant::now();
         let kept = match side.begin(&mut conn).await {
-            Ok(()) => lock(side, &mut conn, pairs).await,
+            Ok(()) => lock(side, &mut conn, pairs, TURN.min(budget)).await,
             Err(error) => Err(error),
         };
         match kept {
-            // Whoever came meanwhile has waited since it was asked.
-            Ok(()) => return Ok(Fence { conn, since: asked }),
+            Ok(since) => return Ok(Fence { conn, since }),
             Err(error) => {
                 side.run(&mut conn, STEP, "rollback").await?;
                 if !patience::is_lock_timeout(&error) {
@@ -89,16 +88,25 @@ pub(super) async fn fence(
     }
 }
 
-async fn lock(side: &Side, conn: &mut PgConnection, pairs: &[Pair]) -> Result<()> {
+/// Waits for those in flight no longer than a turn. Returns since when whoever comes waits.
+async fn lock(side: &Side, conn: &mut PgConnection, pairs: &[Pair], turn: Duration) -> Result<Instant> {
+    const STEP: &str = "locking its tables";
     if side.is_pool() {
         return schema::hold(conn, side.client, 1).await;
     }
     if pairs.is_empty() {
-        return Ok(());
+        return Ok(Instant::now());
     }
     let tables: Vec<&str> = pairs.iter().map(|pair| pair.from.sql.as_str()).collect();
-    let sql = format!("lock table {} in exclusive mode", tables.join(", "));
-    side.run(conn, "locking its tables", sql).await.map(drop)
+    side.run(conn, STEP, patience::unmaintained(side, &tables))
+        .await?;
+    let asked = Instant::now();
+    let sql = format!(
+        "set local lock_timeout = {}; lock table {} in exclusive mode",
+        turn.as_millis(),
+        tables.join(", ")
+    );
+    side.run(conn, STEP, sql).await.map(|_| asked)
 }
 
 /// Closes the database to the client from now on and for ever: the commit of this is what moves it. Where its answer
@@ -130,6 +138,8 @@ pub(super) async fn close(side: &Side, mut fence: Fence, pairs: &[Pair], epoch: 
     }
 }
 
+const OPENING: &str = "opening its database to it";
+
 /// The epoch that the client left this database for, if it did.
 pub(super) async fn left_for(side: &Side, conn: &mut PgConnection) -> Result<Option<Epoch>> {
     let left: Option<Option<Epoch>> =
@@ -141,10 +151,11 @@ pub(super) async fn left_for(side: &Side, conn: &mut PgConnection) -> Result<Opt
     Ok(left.flatten())
 }
 
-/// Opens the database to the client under that epoch.
-pub(super) async fn open(side: &Side, conn: &mut PgConnection, epoch: Epoch, suspended: bool) -> Result<()> {
-    const STEP: &str = "opening its database to it";
-    let failed = |source| Error::of_statement(side.client, STEP, source);
+/// Makes everything ready for the database to be opened to the client, in a transaction that is left open. What was
+/// written there without waiting for the disk is on it once that commits.
+pub(super) async fn begin_opening(side: &Side, conn: &mut PgConnection) -> Result<()> {
+    let failed = |source| Error::of_statement(side.client, OPENING, source);
+    side.run(conn, OPENING, "reset synchronous_commit").await?;
     side.begin(conn).await?;
     if !side.is_pool() {
         let give_back: Vec<String> = sqlx::query_scalar(
@@ -154,17 +165,22 @@ pub(super) async fn open(side: &Side, conn: &mut PgConnection, epoch: Epoch, sus
         .fetch_all(&mut *conn)
         .await
         .map_err(failed)?;
-        for sql in give_back {
-            side.run(conn, STEP, sql).await?;
+        if !give_back.is_empty() {
+            side.run(conn, OPENING, give_back.join("; ")).await?;
         }
     }
+    Ok(())
+}
+
+/// Opens the database to the client under that epoch, in one message: writers wait.
+pub(super) async fn open(side: &Side, conn: &mut PgConnection, epoch: Epoch, suspended: bool) -> Result<()> {
     let placed = placing(side, "active", epoch, suspended);
     let sql = format!(
         "{placed} update tenantry.relocations set left_for = null, silenced = '{{}}', rights = '{{}}', changed_at = now()
          where client_id = '{}'; commit",
         side.client
     );
-    side.run(conn, STEP, sql).await.map(drop)
+    side.run(conn, OPENING, sql).await.map(drop)
 }
 
 /// Says in a pool how it has the client from now on.

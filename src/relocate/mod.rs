@@ -49,6 +49,7 @@ mod relocation;
 mod replay;
 mod session;
 mod set_aside;
+mod settling;
 mod status;
 mod tables;
 mod tier_change;

@@ -6,10 +6,11 @@ use sqlx::PgConnection;
 
 use super::arrive::Writing;
 use super::capture::Capture;
+use super::carry::Moment;
 use super::copying::Copying;
 use super::cut_over::Way;
 use super::differences::{self, Differences};
-use super::following::{Compare, Following};
+use super::following::Following;
 use super::journal::Entry;
 use super::options::RelocationOptions;
 use super::phase::Phase;
@@ -141,7 +142,7 @@ impl Moving {
     ) -> Result<()> {
         let following = self.following(there);
         for pass in 1.. {
-            let (keys, _) = following.pass(source, target, Compare::Not).await?;
+            let (keys, _) = following.pass(source, target, Moment::Before).await?;
             following.forget(source).await?;
             self.teller.tell(Phase::Following, None, keys);
             if keys <= self.options.short_tail {
@@ -171,7 +172,7 @@ impl Moving {
         let mut target = there.target.connect().await?;
         let following = self.following(there);
         following.prepare(&mut source, &mut target).await?;
-        following.pass(&mut source, &mut target, Compare::Not).await?;
+        following.pass(&mut source, &mut target, Moment::Before).await?;
         let (from, to) = ((&there.source, &mut source), (&there.target, &mut target));
         let found = differences::find(from, to, &there.pairs, after, most).await?;
         following.forget(&mut source).await?;

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use super::blockers::{self, End, Held};
 use super::session::Side;
 use crate::error::{Error, RelocationError, Result};
+use crate::schema::HostTable;
 
 /// How long others may wait behind whoever waits for a table.
 const TURN: Duration = Duration::from_millis(50);
@@ -26,19 +27,30 @@ pub(super) fn pause(turn: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
-/// Runs statements about a table in a transaction of their own, waiting for locks no longer than that at a time, and
-/// all in all no longer than the budget. Who was waited for is told then.
+/// Has the server give up maintaining tables, and not begin again before the end of the transaction. The server does so
+/// once somebody has waited for its `deadlock_timeout`; clients do not wait behind this lock.
+pub(super) fn unmaintained(side: &Side, tables: &[&str]) -> String {
+    format!(
+        "set local lock_timeout = {}; lock table {} in share update exclusive mode;",
+        side.lock_timeout.as_millis(),
+        tables.join(", ")
+    )
+}
+
+/// Runs statements about a table in a transaction of their own, waiting for locks that keep others waiting no longer
+/// than a turn at a time, and all in all no longer than the budget. Who was waited for is told then.
 pub(super) async fn alone(
     side: &Side,
     conn: &mut PgConnection,
-    table: i64,
+    table: &HostTable,
     budget: Duration,
     step: &'static str,
     sql: &str,
 ) -> Result<()> {
     let began = Instant::now();
     let sql = format!(
-        "begin; set local lock_timeout = {}; {sql} commit",
+        "begin; {} set local lock_timeout = {}; {sql} commit",
+        unmaintained(side, &[&table.sql]),
         TURN.as_millis()
     );
     let mut turn = 0;
@@ -53,7 +65,7 @@ pub(super) async fn alone(
             }
         }
         if began.elapsed() > budget {
-            let blockers = blockers::find(side, conn, Held::OnTables(&[table]), End::Nobody).await?;
+            let blockers = blockers::find(side, conn, Held::OnTables(&[table.oid]), End::Nobody).await?;
             return Err(Error::Relocation {
                 client: side.client,
                 step,

@@ -301,6 +301,7 @@ impl Relocation {
                         return moving.go_forward(&there, epoch).await;
                     }
                 }
+                Phase::Moved => return moving.settle_late(&there).await,
                 _ => return Ok(()),
             }
             moving.go_on(&there).await

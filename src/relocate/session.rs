@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use secrecy::SecretString;
+use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
 
 use crate::client::{ClientId, Placement};
@@ -123,9 +124,7 @@ impl Side {
     /// Begins a transaction by those statements, takes its snapshot, and names it.
     pub(super) async fn pin(&self, conn: &mut PgConnection, begin: &str) -> Result<String> {
         let sql = format!("{begin} select pg_catalog.pg_current_snapshot()::text");
-        let row = conn.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await;
-        row.and_then(|row| row.try_get_unchecked(0))
-            .map_err(|source| Error::of_statement(self.client, "pinning a snapshot", source))
+        self.value(conn, "pinning a snapshot", sql).await
     }
 
     /// Runs statements that have no values.
@@ -142,15 +141,19 @@ impl Side {
         self.run(conn, step, "commit").await.map(drop)
     }
 
+    /// One row of a query that has no values, in one message.
+    pub(super) async fn row(&self, conn: &mut PgConnection, step: &str, sql: String) -> Result<PgRow> {
+        let row = conn.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        row.map_err(|source| Error::of_statement(self.client, step, source))
+    }
+
     /// One value of one row.
     pub(super) async fn value<T>(&self, conn: &mut PgConnection, step: &str, sql: String) -> Result<T>
     where
-        T: for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + Send + Unpin,
+        T: for<'r> sqlx::Decode<'r, sqlx::Postgres>,
     {
-        sqlx::query_scalar(AssertSqlSafe(sql))
-            .persistent(false)
-            .fetch_one(conn)
-            .await
+        let row = self.row(conn, step, sql).await?;
+        row.try_get_unchecked(0)
             .map_err(|source| Error::of_statement(self.client, step, source))
     }
 }

@@ -66,6 +66,16 @@ pub(super) async fn set_aside(side: &Side, conn: &mut PgConnection, pairs: &[Pai
     side.commit(conn, STEP).await
 }
 
+/// Has the host's triggers be silent in a database of the client's own while its rows arrive.
+pub(super) async fn silence(side: &Side, conn: &mut PgConnection, pairs: &[Pair]) -> Result<()> {
+    if side.is_pool() {
+        return Ok(());
+    }
+    side.begin(conn).await?;
+    gate::silence(side, conn, pairs.iter().map(|pair| pair.to.oid)).await?;
+    side.commit(conn, "silencing its triggers").await
+}
+
 /// Makes them again, each in a transaction that forgets it.
 pub(super) async fn make_again(side: &Side, conn: &mut PgConnection) -> Result<()> {
     const STEP: &str = "making its indexes again";

@@ -1,7 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "hashes the rows of a table")]
 
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
 
 use super::{HostColumn, HostTable, Manifest};
 use crate::error::{Error, PortableError, Result};
@@ -35,10 +35,10 @@ impl ContentHash {
     ) -> Result<Self> {
         let values: Vec<&str> = columns.map(|column| column.hashed.as_str()).collect();
         let hash = match (hashed, values.is_empty()) {
-            (false, _) => "null".to_owned(),
+            (false, _) => "null::pg_catalog.text".to_owned(),
             (true, true) => "'0'".to_owned(),
             (true, false) => format!(
-                "coalesce(pg_catalog.sum(pg_catalog.hash_record_extended(row({}), 0)), 0)::text",
+                "coalesce(pg_catalog.sum(pg_catalog.hash_record_extended(row({}), 0)), 0)::pg_catalog.text",
                 values.join(", ")
             ),
         };
@@ -55,14 +55,16 @@ impl ContentHash {
             "select count(*), {hash}, {foreign} from {}",
             manifest.rows_of(table)
         );
-        let (rows, hash, foreign): (i64, Option<String>, i64) = sqlx::query_as(AssertSqlSafe(sql))
-            .persistent(false)
-            .fetch_one(conn)
-            .await
-            .map_err(|source| {
-                let step = format!("hashing the rows of {}", table.qualified());
-                Error::of_statement(manifest.client, step, source)
-            })?;
+        let failed = |source| {
+            let step = format!("hashing the rows of {}", table.qualified());
+            Error::of_statement(manifest.client, step, source)
+        };
+        // In one message: writers may wait.
+        let row = conn.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await;
+        let row = row.map_err(failed)?;
+        let rows: i64 = row.try_get_unchecked(0).map_err(failed)?;
+        let hash = row.try_get_unchecked(1).map_err(failed)?;
+        let foreign: i64 = row.try_get_unchecked(2).map_err(failed)?;
         if foreign > 0 {
             return Err(Error::Portable {
                 client: manifest.client,

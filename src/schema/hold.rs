@@ -1,5 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "locks a client's placement")]
 
+use std::time::Instant;
+
 use sqlx::{Connection, PgConnection};
 
 use crate::client::{ClientId, Epoch};
@@ -21,8 +23,8 @@ pub(crate) async fn expect_here(conn: &mut PgConnection, client: ClientId) -> Re
 }
 
 /// Keeps the client's own transactions out of its pool database until the end of this one, after waiting for those in
-/// flight. A client that is not placed yet is placed as one that comes.
-pub(crate) async fn hold(conn: &mut PgConnection, client: ClientId, epoch: Epoch) -> Result<()> {
+/// flight. A client that is not placed yet is placed as one that comes. Returns since when whoever comes waits.
+pub(crate) async fn hold(conn: &mut PgConnection, client: ClientId, epoch: Epoch) -> Result<Instant> {
     let failed = |source| Error::of_statement(client, "keeping its transactions out", source);
     sqlx::query(
         "insert into tenantry.placement (client_id, state, epoch) values ($1, 'incoming', $2)
@@ -44,11 +46,12 @@ pub(crate) async fn hold(conn: &mut PgConnection, client: ClientId, epoch: Epoch
         "moved" | "standby" => return Err(Error::Moved { client }),
         _ => return Err(Error::Relocating { client }),
     }
+    let asked = Instant::now();
     sqlx::query("select pg_advisory_xact_lock(tenantry.lock_key($1))")
         .bind(handle)
         .execute(conn)
         .await
-        .map(drop)
+        .map(|_| asked)
         .map_err(failed)
 }
 

@@ -225,11 +225,10 @@ impl PlatformDirectory {
 }
 
 /// Keeps everybody from the rows of the client until the end of the transaction: on a pool database the client, on its
-/// own everyone, since foreign keys and indexes of its tables go and
-/// come back.
+/// own everyone, since foreign keys and indexes of its tables go and come back.
 async fn hold(admin: &mut PgConnection, record: &ClientRecord, manifest: &Manifest) -> Result<()> {
     if let Placement::Pool(_) = record.placement {
-        return schema::hold(admin, record.id, record.epoch).await;
+        return schema::hold(admin, record.id, record.epoch).await.map(drop);
     }
     if manifest.tables.is_empty() {
         return Ok(());
