@@ -46,8 +46,13 @@ create index relocations_client_id_idx on platform.relocations (client_id, start
 
 create trigger touch before update on platform.relocations
     for each row when (old.* is distinct from new.*) execute function platform.touch();
-create trigger audit after insert or update or delete on platform.relocations
+create trigger audit after insert or delete on platform.relocations
     for each row execute function platform.audit('client_id', 'phase');
+-- That somebody is at it again is no change of it.
+create trigger audit_changes after update on platform.relocations
+    for each row
+    when (to_jsonb(old) - array['attempt', 'updated_at'] is distinct from to_jsonb(new) - array['attempt', 'updated_at'])
+    execute function platform.audit('client_id', 'phase');
 create trigger no_truncate before truncate on platform.relocations
     for each statement execute function platform.refuse('delete its rows');
 

@@ -14,7 +14,7 @@ mod provisioning;
 mod server_databases;
 mod stock;
 mod tiers;
-mod vectors;
+pub(crate) mod vectors;
 
 pub use self::client::NewClient;
 pub use self::client_setup::ClientSetup;

@@ -5,7 +5,7 @@ use sqlx::{Connection, PgConnection};
 
 use self::build::Builder;
 use self::target::Target;
-use crate::client::ClientId;
+use crate::client::{ClientId, Placement};
 use crate::directory::PlatformDirectory;
 use crate::error::{Error, Result};
 use crate::schema::vectors::{Metric, OwnIndexes, VectorColumn};
@@ -93,6 +93,9 @@ impl PlatformDirectory {
     /// Worth it from some thousand vectors on: below, reading all of them is as fast, and exact. From then on
     /// `tenantry.approximate` tells the host's functions, where the index has 4,000 rows or as many as they ask for.
     ///
+    /// A client that is relocated has them where it goes, too, unless it is so small that it moves while its writers
+    /// wait.
+    ///
     /// Where a valid index is there, it stays as it is, whatever options it was built with. One that an interrupted
     /// build left is dropped and built anew. One index is built in a database at a time.
     ///
@@ -142,7 +145,7 @@ impl PlatformDirectory {
 }
 
 /// Drops all own indexes of a client on those columns.
-pub(super) async fn drop_own(
+pub(crate) async fn drop_own(
     admin: &mut PgConnection,
     client: ClientId,
     columns: Vec<VectorColumn<'_>>,
@@ -156,6 +159,38 @@ pub(super) async fn drop_own(
     };
     for column in columns.into_iter().filter(has_own) {
         Builder::begin(admin, client).await?.drop_all(column).await?;
+    }
+    Ok(())
+}
+
+/// Gives a client at a target the own indexes that it has at a source, on those columns. The target's session is
+/// of no other use after that.
+pub(crate) async fn build_same(
+    source: &mut PgConnection,
+    target: &mut PgConnection,
+    client: ClientId,
+    place: Placement,
+    columns: Vec<VectorColumn<'_>>,
+) -> Result<()> {
+    let own = OwnIndexes::load(source)
+        .await
+        .map_err(failed(client, "reading its own indexes"))?;
+    for column in columns {
+        for metric in Metric::ALL {
+            let Some(there) = own.find(column, client, metric).filter(|index| index.valid) else {
+                continue;
+            };
+            let table = format!("{}.{}", column.schema, column.table);
+            let index = VectorIndex {
+                m: u16::try_from(there.m).unwrap_or(16),
+                ef_construction: u16::try_from(there.ef_construction).unwrap_or(64),
+                ..VectorIndex::new(table, column.column).metric(metric)
+            };
+            let found = Target::find(target, client, place, &index.table, &index.column).await?;
+            let leaf = found.leaf(target, client).await?;
+            let mut builder = Builder::begin(target, client).await?;
+            builder.build(&found, &leaf, &index).await?;
+        }
     }
     Ok(())
 }

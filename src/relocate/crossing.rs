@@ -123,6 +123,7 @@ impl Moving {
         let outline = there.here.outline(&there.source, source).await?;
         let spare = self.spare(there).await?;
         no_wait_for_the_disk(there, target).await?;
+        gate::rehearse(&there.target, target).await?;
         let mut fence = gate::fence(&there.source, &there.pairs, budget, turns, end).await?;
         let left = budget.saturating_sub(fence.since.elapsed());
         let over = |_| self.failed("bringing over the last changes", RelocationError::OverBudget);
@@ -138,7 +139,8 @@ impl Moving {
             };
             if now != *carried {
                 let (to, tables) = (&there.target, &there.there);
-                now.write(to, target, tables, &there.pairs, Moment::Fenced).await?;
+                now.write(to, target, tables, &there.pairs, Moment::Fenced)
+                    .await?;
             }
             Ok((arrived, accepted))
         };
@@ -146,7 +148,10 @@ impl Moving {
         let crossed = self
             .commit_crossing(there, target, Some(fence), accepted, (arrived, spare))
             .await?;
-        there.source.run(source, "ending the last pass", "rollback").await?;
+        there
+            .source
+            .run(source, "ending the last pass", "rollback")
+            .await?;
         Ok(crossed)
     }
 

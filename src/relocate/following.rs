@@ -70,8 +70,8 @@ impl Following<'_> {
             }
             Ok(keys)
         };
-        let begun = self.writing.begin(self.target, target, BY_INDEX);
-        let (keys, ()) = futures_util::future::try_join(taken, begun).await?;
+        let beginning = self.writing.begin(self.target, target, BY_INDEX);
+        let (keys, ()) = futures_util::future::try_join(taken, beginning).await?;
         self.bring(source, target, &changed, keys, moment).await?;
         Ok((keys, snapshot))
     }
@@ -104,8 +104,7 @@ impl Following<'_> {
             );
             keys += self.source.run(source, STEP, sql).await?;
         }
-        self.bring(source, target, &changed, keys, Moment::Before)
-            .await
+        self.bring(source, target, &changed, keys, Moment::Before).await
     }
 
     fn followed(&self) -> impl Iterator<Item = &Pair> {

@@ -20,7 +20,8 @@
 //!
 //! Interrupted before 7, the source serves the client as before, and whoever resumes goes on from what the platform
 //! and the target have noted. Interrupted between 7 and 9, the client is refused everywhere until it is resumed, which
-//! does 8 and 9 again. Whoever resumes ends the sessions of those before, and every transaction at either side checks
+//! does 6, 8 and 9 again, from the source as it was closed: what the target had written in 6 may not have been on its
+//! disk. Whoever resumes ends the sessions of those before, and every transaction at either side checks
 //! that its attempt is the latest.
 
 mod arrive;
@@ -52,6 +53,7 @@ mod set_aside;
 mod settling;
 mod status;
 mod tables;
+mod tending;
 mod tier_change;
 mod verify;
 
@@ -81,5 +83,6 @@ mod tests {
         is_send(relocation.cancel(client));
         is_send(relocation.complete(client));
         is_send(relocation.differences(client, None, 1));
+        is_send(relocation.tend());
     }
 }

@@ -21,6 +21,7 @@ use super::{gate, leftovers, set_aside};
 use crate::client::ClientId;
 use crate::directory::PlatformDirectory;
 use crate::error::{Error, RelocationError, Result};
+use crate::provision::{removal, vectors};
 
 /// Both ends of a relocation, and how rows are written at the target.
 #[derive(Debug)]
@@ -100,6 +101,12 @@ impl Moving {
         if unbound && !names.is_empty() {
             let sql = format!("analyze {}", names.join(", "));
             there.target.run(&mut target, "reading statistics", sql).await?;
+        }
+        let columns = removal::vector_columns(&there.there.manifest);
+        if !columns.is_empty() {
+            let mut source = there.source.connect().await?;
+            let (client, place) = (self.client, there.target.placement);
+            vectors::build_same(&mut source, &mut target, client, place, columns).await?;
         }
         Ok(())
     }

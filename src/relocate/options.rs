@@ -47,6 +47,9 @@ pub struct RelocationOptions {
     pub(super) follow_back: bool,
     pub(super) verify_in_full: bool,
     pub(super) removal_batch: u32,
+    pub(super) tend_every: Duration,
+    pub(super) follow_back_every: Duration,
+    pub(super) tend_at_once: usize,
 }
 
 impl Default for RelocationOptions {
@@ -67,6 +70,9 @@ impl Default for RelocationOptions {
             follow_back: true,
             verify_in_full: true,
             removal_batch: 10_000,
+            tend_every: Duration::from_secs(1),
+            follow_back_every: Duration::from_mins(1),
+            tend_at_once: 4,
         }
     }
 }
@@ -189,6 +195,29 @@ impl RelocationOptions {
     #[must_use]
     pub fn removal_batch(mut self, rows: u32) -> Self {
         self.removal_batch = rows.max(1);
+        self
+    }
+
+    /// How often [`tend`](crate::Relocation::tend) looks for relocations that nobody is at. At least every
+    /// millisecond. Defaults to every second.
+    #[must_use]
+    pub fn tend_every(mut self, pause: Duration) -> Self {
+        self.tend_every = pause.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How often [`tend`](crate::Relocation::tend) follows a client back that is cut over. Defaults to every minute.
+    #[must_use]
+    pub fn follow_back_every(mut self, pause: Duration) -> Self {
+        self.follow_back_every = pause;
+        self
+    }
+
+    /// How many relocations [`tend`](crate::Relocation::tend) is at, at once; at least one. Each takes some
+    /// connections to both databases. Defaults to 4.
+    #[must_use]
+    pub fn tend_at_once(mut self, relocations: usize) -> Self {
+        self.tend_at_once = relocations.max(1);
         self
     }
 }

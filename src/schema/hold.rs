@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::client::{ClientId, Epoch};
 use crate::error::{Error, Result};
@@ -47,8 +47,9 @@ pub(crate) async fn hold(conn: &mut PgConnection, client: ClientId, epoch: Epoch
         _ => return Err(Error::Relocating { client }),
     }
     let asked = Instant::now();
-    sqlx::query("select pg_advisory_xact_lock(tenantry.lock_key($1))")
-        .bind(handle)
+    // In one message.
+    let lock = format!("select pg_advisory_xact_lock(tenantry.lock_key({handle}))");
+    sqlx::raw_sql(AssertSqlSafe(lock))
         .execute(conn)
         .await
         .map(|_| asked)

@@ -97,6 +97,9 @@ pub(crate) struct OwnIndex {
     pub(crate) valid: bool,
     /// How many vectors it has, as of the last time that they were counted.
     pub(crate) rows: i64,
+    /// How it was built.
+    pub(crate) m: i32,
+    pub(crate) ef_construction: i32,
 }
 
 impl OwnIndexes {
@@ -131,7 +134,10 @@ impl OwnIndexes {
 /// Every row is an [`OwnIndex`].
 pub(crate) const OWN_INDEXES: &str = "
 select i.relname::text as name, format('%I.%I', n.nspname, i.relname) as sql, x.indisvalid as valid,
-       greatest(i.reltuples, 0)::int8 as rows
+       greatest(i.reltuples, 0)::int8 as rows,
+       coalesce((select option_value from pg_options_to_table(i.reloptions) where option_name = 'm')::int4, 16) as m,
+       coalesce((select option_value from pg_options_to_table(i.reloptions) where option_name = 'ef_construction')::int4, 64)
+           as ef_construction
 from pg_class i
 join pg_namespace n on n.oid = i.relnamespace
 join pg_index x on x.indexrelid = i.oid

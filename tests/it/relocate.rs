@@ -4,6 +4,7 @@
     reason = "the functions that the tests share panic like tests"
 )]
 
+mod between;
 mod changes;
 mod crash;
 mod fence;

@@ -49,7 +49,7 @@ pub(super) async fn count(admin: &mut PgConnection, manifest: &Manifest) -> Resu
 }
 
 /// The columns that the client can have an index of its own on.
-fn vector_columns(manifest: &Manifest) -> Vec<VectorColumn<'_>> {
+pub(crate) fn vector_columns(manifest: &Manifest) -> Vec<VectorColumn<'_>> {
     let tables = manifest.tables.iter();
     tables
         .flat_map(|table| {

@@ -8,7 +8,7 @@ use tenantry::testing::Fixture;
 use tenantry::{Error, Phase, Placement, RelocateTo, RelocationError, RelocationOptions};
 
 use super::{Outcome, hasty, own_database, relocation, stopped};
-use crate::sql::{connect, one, run};
+use crate::sql::{connect, one, run, until};
 use crate::support::{HOST, fill};
 
 #[tokio::test]
@@ -176,16 +176,30 @@ async fn where_everything_takes_too_long_it_is_followed_after_all() -> Outcome {
     let db = manager.tenant(acme.id).await?;
     fill(&db, "acme").await?;
     let to = own_database(&fixture, "acme", acme.id).await;
-    // A trigger of the host that takes longer than the budget, in the target alone.
+    // An index of the target's alone, that holds up what is written there until the budget is spent.
     let mut admin = connect(fixture.admin_options(&fixture.database("acme"))).await;
     run(
         &mut admin,
-        "create function wait() returns trigger language plpgsql as $$ begin perform pg_sleep(1); return new; end $$;
-         create trigger wait before insert on agents for each row execute function wait()",
+        "create function held(text) returns text language plpgsql immutable as
+             $$ begin perform pg_advisory_xact_lock_shared(7); return $1; end $$;
+         create index on agents (held(slug));
+         select pg_advisory_lock(7)",
     )
     .await;
     let options = RelocationOptions::default().fence_budget(std::time::Duration::from_millis(400));
-    let moved = relocation(&fixture).options(options).start(acme.id, &to).await?;
+    let relocation = relocation(&fixture).options(options);
+    let letting_go = async {
+        // What had arrived is removed then.
+        until(
+            &mut admin,
+            "select exists (select from pg_stat_activity
+                            where datname = current_database() and wait_event_type = 'Lock' and query like 'truncate%')",
+        )
+        .await;
+        run(&mut admin, "select pg_advisory_unlock(7)").await;
+    };
+    let (moved, ()) = tokio::join!(relocation.start(acme.id, &to), letting_go);
+    let moved = moved?;
     assert_eq!(moved.phase, Phase::Moved);
     assert_eq!(db.query("agents").count().await?, 1);
     manager.close().await;

@@ -1,9 +1,10 @@
 //! There, and back.
 
 use tenantry::testing::Fixture;
-use tenantry::{Phase, Placement, RelocateTo, RelocationOptions};
+use tenantry::{Metric, Phase, Placement, RelocateTo, RelocationOptions, VectorIndex};
 
 use super::{Outcome, own_database, relocation, rows};
+use crate::sql::{connect, one};
 use crate::support::{HOST, fill};
 
 #[tokio::test]
@@ -84,6 +85,35 @@ async fn a_client_moves_from_pool_to_pool_and_from_its_own_database_to_a_pool() 
         );
         relocation.complete(client).await?;
     }
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn vector_indexes_of_its_own_go_with_it() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let second = fixture.add_pool("pool-2", 10).await?;
+    let acme = fixture.shared_client("acme").await?;
+    let manager = fixture.manager().await?;
+    fill(&manager.tenant(acme.id).await?, "acme").await?;
+    let index = VectorIndex::new("document_chunks", "embedding")
+        .metric(Metric::L2)
+        .m(8);
+    let promoted = fixture.platform().promote_vectors(acme.id, &index).await?;
+    let relocation = relocation(&fixture).options(RelocationOptions::default().plain_up_to(0));
+    relocation.start(acme.id, &RelocateTo::Pool(second)).await?;
+    relocation.complete(acme.id).await?;
+    for (database, there) in [("pool-1", false), ("pool-2", true)] {
+        let mut admin = connect(fixture.admin_options(&fixture.database(database))).await;
+        let has = format!(
+            "select exists (select from pg_indexes where indexname = '{}' and indexdef like '%l2_ops) WITH (m=''8''%')",
+            promoted.index
+        );
+        assert_eq!(one::<bool>(&mut admin, &has).await, there, "{database}");
+    }
+    // It is found there, and not built again.
+    assert!(!fixture.platform().promote_vectors(acme.id, &index).await?.built);
     manager.close().await;
     fixture.close().await;
     Ok(())

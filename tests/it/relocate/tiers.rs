@@ -1,5 +1,7 @@
 //! Another tier, with the move that it demands.
 
+use std::time::Instant;
+
 use tenantry::testing::Fixture;
 use tenantry::{
     ClientConnectionManager, DatabaseProvisioner, Error, Limit, Phase, Placement, Provisioning,
@@ -7,6 +9,7 @@ use tenantry::{
 };
 
 use super::{Outcome, relocation};
+use crate::sql::PATIENCE;
 use crate::support::{HOST, fill};
 
 #[tokio::test]
@@ -61,7 +64,9 @@ async fn an_upgrade_is_in_force_with_the_next_request_and_a_downgrade_refuses_wh
             .is_none()
     );
     // In force here as soon as it is heard of.
+    let deadline = Instant::now() + PATIENCE;
     while manager.tenant(acme).await?.client().tier.as_str() != "paragon" {
+        assert!(Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
 
