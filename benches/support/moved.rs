@@ -44,7 +44,15 @@ pub(crate) async fn measure(quick: bool) {
     );
 
     copied(&fixture, acme, megabytes, quick).await;
-    under_load(&fixture, acme, &others, megabytes, quick).await;
+    let fast = RelocationOptions::default().plain_up_to(0);
+    let fast = ("with 500 writes/s on it", "fast", fast);
+    under_load(&fixture, acme, &others, megabytes, quick, fast).await;
+    let gently = RelocationOptions::default()
+        .plain_up_to(0)
+        .parallel_tables(1)
+        .max_bytes_per_second(20_000_000);
+    let gently = ("the same, one table at a time, 20 MB/s", "gently", gently);
+    under_load(&fixture, acme, &others, megabytes, quick, gently).await;
     by_hand(&fixture, others[0]).await;
     fixture.close().await;
 }
@@ -137,13 +145,19 @@ async fn tools(fixture: &Fixture) -> std::path::PathBuf {
     folder.into()
 }
 
-/// The whole relocation, with writers on it and on others.
-async fn under_load(fixture: &Fixture, acme: ClientId, others: &[ClientId], megabytes: f64, quick: bool) {
+/// The whole relocation and back, with writers on it and on others; how it is called, the database, and how it goes.
+async fn under_load(
+    fixture: &Fixture,
+    acme: ClientId,
+    others: &[ClientId],
+    megabytes: f64,
+    quick: bool,
+    (name, database, options): (&str, &str, RelocationOptions),
+) {
     let manager = fixture.manager().await.unwrap();
     manager.hears_changes().await;
-    let to = own_database(fixture, "acme", acme).await;
-    let relocation =
-        Relocation::new(fixture.platform().clone()).options(RelocationOptions::default().plain_up_to(0));
+    let to = own_database(fixture, database, acme).await;
+    let relocation = Relocation::new(fixture.platform().clone()).options(options);
     let mut beside = Vec::new();
     for client in others.iter().take(10) {
         beside.push(manager.tenant(*client).await.unwrap());
@@ -172,7 +186,7 @@ async fn under_load(fixture: &Fixture, acme: ClientId, others: &[ClientId], mega
     let writes = moving.0.end().await;
     let certificate = moved.certificate.unwrap();
     fact(
-        "with 500 writes/s on it: in all",
+        &format!("{name}: in all"),
         &format!("{:.1} s", took.as_secs_f64()),
     );
     let fenced = Duration::from_micros(certificate.fenced_micros).as_secs_f64() * 1e3;
@@ -203,7 +217,7 @@ async fn under_load(fixture: &Fixture, acme: ClientId, others: &[ClientId], mega
         "<= 64",
         more <= 64,
     );
-    relocation.complete(acme).await.unwrap();
+    relocation.revert(acme).await.unwrap();
     manager.close().await;
 }
 

@@ -23,6 +23,15 @@ use crate::directory::{Directory, Lease, column, of_client};
 use crate::error::{Error, RelocationError, Result};
 use crate::secret::Sealed;
 
+/// What the tables of both sides must be for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expecting {
+    /// Those of the plan, while rows are brought over.
+    ThePlan,
+    /// Whatever they are: it is to end, or to go back.
+    Anything,
+}
+
 impl Relocation {
     /// Does the work with nobody else at the relocation of that client.
     pub(super) async fn alone<T>(
@@ -41,7 +50,12 @@ impl Relocation {
     }
 
     /// Another attempt: both sides, with nobody else at them.
-    pub(super) async fn begin(&self, client: ClientId, rows: u64) -> Result<(Moving, Direction)> {
+    pub(super) async fn begin(
+        &self,
+        client: ClientId,
+        rows: u64,
+        expecting: Expecting,
+    ) -> Result<(Moving, Direction)> {
         const STEP: &str = "taking a relocation up";
         let entry = Entry::open(&self.platform, client).await?;
         let mut entry = entry.ok_or_else(|| failed(client, STEP, RelocationError::NotUnderWay))?;
@@ -71,8 +85,9 @@ impl Relocation {
             let findings = findings.iter().map(ToString::to_string).collect();
             failed(client, STEP, RelocationError::Stopped { findings })
         })?;
-        // Once it is cut over the tables may change, on both sides alike.
-        if entry.phase() != Phase::Moved && fingerprint(&here, &there) != entry.fingerprint {
+        let is_on_its_way = matches!(entry.phase(), Phase::Planned | Phase::Copying | Phase::Following);
+        if is_on_its_way && expecting == Expecting::ThePlan && fingerprint(&here, &there) != entry.fingerprint
+        {
             return Err(failed(
                 client,
                 STEP,
@@ -114,20 +129,13 @@ impl Relocation {
         client: ClientId,
         what: &'static str,
     ) -> Result<(Moving, Direction)> {
-        let (moving, there) = self.begin(client, 0).await?;
+        let (moving, there) = self.begin(client, 0, Expecting::Anything).await?;
         let phase = moving.entry.phase();
         if phase != Phase::Moved || !self.options.follow_back {
             return Err(out_of_phase(client, what, phase));
         }
-        if let Some(pair) = there.pairs.iter().find(|pair| !pair.has_key()) {
-            let findings = vec![Finding::NoKey { table: pair.name() }.to_string()];
-            return Err(failed(
-                client,
-                "following it back",
-                RelocationError::Stopped { findings },
-            ));
-        }
-        Ok((moving, there.reversed().await?))
+        let back = moving.back(&there).await?;
+        Ok((moving, back))
     }
 
     async fn side(
@@ -222,6 +230,31 @@ impl Relocation {
         .await?;
         let _ = (from.close().await, into.close().await);
         Ok((compared, source_pool))
+    }
+}
+
+impl Moving {
+    /// The way back of a relocation that is cut over. The host's tables may have changed meanwhile, if both sides' did.
+    pub(super) async fn back(&self, there: &Direction) -> Result<Direction> {
+        const STEP: &str = "following it back";
+        let mut findings = plan::findings_of_both(&there.here, &there.there, &there.pairs);
+        let keyless = there.pairs.iter().filter(|pair| !pair.has_key());
+        findings.extend(keyless.map(|pair| Finding::NoKey { table: pair.name() }));
+        if !findings.is_empty() {
+            let findings = findings.iter().map(ToString::to_string).collect();
+            return Err(self.failed(STEP, RelocationError::Stopped { findings }));
+        }
+        let back = there.reversed().await?;
+        let mut conn = back.source.connect().await?;
+        // One that was made since has none, and what was written to it is noted nowhere.
+        if !self
+            .capture
+            .is_whole(&back.source, &mut conn, &back.pairs)
+            .await?
+        {
+            return Err(self.failed(STEP, RelocationError::SchemaChanged { side: "target" }));
+        }
+        Ok(back)
     }
 }
 

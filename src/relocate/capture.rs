@@ -3,17 +3,19 @@
 //! Triggers note the keys of rows, for this client alone; nothing is asked of its other sessions. A table is locked
 //! against writers while its triggers are made, so whoever wrote before has ended and is in every later snapshot, and
 //! whoever writes after is noted: no write is missed, however long its connection was bound before.
+#![expect(clippy::disallowed_methods, reason = "reads the catalogue of a database")]
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::patience;
 use super::session::Side;
 use super::tables::Pair;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The logs of one direction of a relocation.
 #[derive(Clone, Debug)]
@@ -29,9 +31,10 @@ impl Capture {
         }
     }
 
-    /// The log of a table.
+    /// The log of a table, which has the same name whatever other tables there are.
     pub(super) fn log(&self, pair: &Pair) -> String {
-        format!("tenantry.{}_{}", self.prefix, pair.number)
+        let table = hex::encode(&Sha256::digest(pair.name())[..6]);
+        format!("tenantry.{}_{table}", self.prefix)
     }
 
     /// Makes the logs and the triggers, where they are not there.
@@ -44,7 +47,8 @@ impl Capture {
     ) -> Result<()> {
         for pair in pairs.iter().filter(|pair| pair.has_key()) {
             let sql = self.install_on(side, pair);
-            patience::alone(side, conn, &pair.from, budget, "making its triggers", &sql).await?;
+            let table = (pair.from.oid, pair.from.sql.as_str());
+            patience::alone(side, conn, table, budget, "making its triggers", &sql).await?;
         }
         Ok(())
     }
@@ -116,32 +120,55 @@ impl Capture {
         sql
     }
 
-    /// Removes the triggers and the logs, where they are there.
-    pub(super) async fn remove(
+    /// Removes all triggers and logs that there are, whatever became of the tables since.
+    pub(super) async fn remove(&self, side: &Side, conn: &mut PgConnection, budget: Duration) -> Result<()> {
+        const STEP: &str = "removing its triggers";
+        let failed = |source| Error::of_statement(side.client, STEP, source);
+        let triggers: Vec<(i64, String, String)> = sqlx::query_as(
+            "select c.oid::int8, c.oid::regclass::text,
+                    string_agg(format('drop trigger %I on %s;', t.tgname, c.oid::regclass), ' ')
+             from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+             where t.tgparentid = 0 and starts_with(t.tgname, $1)
+             group by c.oid",
+        )
+        .bind(format!("tenantry_{}_", self.prefix))
+        .persistent(false)
+        .fetch_all(&mut *conn)
+        .await
+        .map_err(failed)?;
+        for (oid, table, drop) in triggers {
+            patience::alone(side, conn, (oid, &table), budget, STEP, &drop).await?;
+        }
+        let drops: Option<String> = sqlx::query_scalar(
+            "select string_agg(sql, '; ') from (
+                 select format('drop function %s', oid::regprocedure) as sql from pg_catalog.pg_proc
+                 where pronamespace = 'tenantry'::regnamespace and starts_with(proname, $1)
+                 union all
+                 select format('drop table %s', oid::regclass) from pg_catalog.pg_class
+                 where relnamespace = 'tenantry'::regnamespace and relkind = 'r' and starts_with(relname, $1)) drops",
+        )
+        .bind(format!("{}_", self.prefix))
+        .persistent(false)
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(failed)?;
+        match drops {
+            Some(drops) => side.run(conn, STEP, drops).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether each of the tables whose changes are followed has its log.
+    pub(super) async fn is_whole(
         &self,
         side: &Side,
         conn: &mut PgConnection,
         pairs: &[Pair],
-        budget: Duration,
-    ) -> Result<()> {
-        for pair in pairs.iter().filter(|pair| pair.has_key()) {
-            let (table, log) = (&pair.from.sql, self.log(pair));
-            let mut sql = String::new();
-            for part in ["new", "key", "old", "all"] {
-                // Writing to a String cannot fail.
-                let _ = write!(
-                    sql,
-                    "drop trigger if exists tenantry_{}_{part} on {table};",
-                    self.prefix
-                );
-            }
-            // Writing to a String cannot fail.
-            let _ = write!(
-                sql,
-                "drop function if exists {log}_new(), {log}_old(); drop table if exists {log};"
-            );
-            patience::alone(side, conn, &pair.from, budget, "removing its triggers", &sql).await?;
-        }
-        Ok(())
+    ) -> Result<bool> {
+        let logs: Vec<String> = (pairs.iter().filter(|pair| pair.has_key()))
+            .map(|pair| format!("to_regclass('{}') is not null", self.log(pair)))
+            .collect();
+        let sql = format!("select true = all (array[{}]::boolean[])", logs.join(", "));
+        side.value(conn, "looking for its logs", sql).await
     }
 }

@@ -11,6 +11,7 @@ use super::cut_over::{self, Accepted, Way};
 use super::gate::{self, Fence};
 use super::moving::{Direction, Moving};
 use super::tables::Pair;
+use super::verify::Sides;
 use super::{leftovers, patience, set_aside, verify};
 use crate::client::Epoch;
 use crate::error::{Error, RelocationError, Result};
@@ -61,6 +62,7 @@ impl Moving {
                 (&there.source, &there.here, &mut source),
                 (&there.target, &there.there, &mut target),
                 &there.pairs,
+                self.options.sides(),
             )
             .await?;
             following.forget(&mut source).await?;
@@ -200,6 +202,7 @@ impl Moving {
             (&there.source, &there.here, &mut *source),
             (&there.target, &there.there, &mut *target),
             &there.pairs,
+            Sides::AtOnce,
         )
         .await?;
         Ok(Arrived { tables, snapshot })

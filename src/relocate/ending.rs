@@ -4,7 +4,6 @@ use super::gate;
 use super::moving::{Direction, Moving};
 use super::phase::Phase;
 use super::relocation::{Relocation, out_of_phase};
-use super::tables::Pair;
 use super::{leftovers, set_aside};
 use crate::error::Result;
 
@@ -15,20 +14,10 @@ impl Relocation {
             moving.entry.advance(&self.platform, Phase::Cancelling).await?;
         }
         let mut source = there.source.connect().await?;
-        let capture = &moving.capture;
-        capture
-            .remove(
-                &there.source,
-                &mut source,
-                &there.pairs,
-                self.options.trigger_wait,
-            )
-            .await?;
+        let (capture, wait) = (&moving.capture, self.options.trigger_wait);
+        capture.remove(&there.source, &mut source, wait).await?;
         let mut target = there.target.connect().await?;
-        let back: Vec<Pair> = there.pairs.iter().map(Pair::reversed).collect();
-        capture
-            .remove(&there.target, &mut target, &back, self.options.trigger_wait)
-            .await?;
+        capture.remove(&there.target, &mut target, wait).await?;
         leftovers::remove(
             &there.target,
             &mut target,
@@ -61,22 +50,11 @@ impl Relocation {
             }
             moving.entry.advance(&self.platform, Phase::Completing).await?;
         }
+        let (capture, wait) = (&moving.capture, self.options.trigger_wait);
         let mut target = there.target.connect().await?;
-        let back: Vec<Pair> = there.pairs.iter().map(Pair::reversed).collect();
-        moving
-            .capture
-            .remove(&there.target, &mut target, &back, self.options.trigger_wait)
-            .await?;
+        capture.remove(&there.target, &mut target, wait).await?;
         let mut source = there.source.connect().await?;
-        moving
-            .capture
-            .remove(
-                &there.source,
-                &mut source,
-                &there.pairs,
-                self.options.trigger_wait,
-            )
-            .await?;
+        capture.remove(&there.source, &mut source, wait).await?;
         if there.source.is_pool() {
             leftovers::remove(
                 &there.source,

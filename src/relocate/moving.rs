@@ -96,6 +96,10 @@ impl Moving {
         self.copying(there, unbound, Some(&self.capture))
             .run(&arrived)
             .await?;
+        if self.options.parallel == 1 {
+            let sql = "set max_parallel_maintenance_workers = 0";
+            there.target.run(&mut target, "preparing a session", sql).await?;
+        }
         set_aside::make_again(&there.target, &mut target).await?;
         let names: Vec<&str> = there.pairs.iter().map(|pair| pair.to.sql.as_str()).collect();
         if unbound && !names.is_empty() {

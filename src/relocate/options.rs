@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::verify::Sides;
 use crate::client::PoolId;
 
 /// Where a client goes.
@@ -78,6 +79,14 @@ impl Default for RelocationOptions {
 }
 
 impl RelocationOptions {
+    pub(super) fn sides(&self) -> Sides {
+        if self.parallel > 1 {
+            Sides::AtOnce
+        } else {
+            Sides::OneByOne
+        }
+    }
+
     /// Tables, as `schema.name`, that are not the client's, though they are neither shared nor the ledger of the
     /// host's migrations. Defaults to none.
     #[must_use]
@@ -90,7 +99,8 @@ impl RelocationOptions {
     }
 
     /// How many tables are copied at once, where foreign keys allow it; at least one. Each takes a connection to both
-    /// databases. Defaults to 2.
+    /// databases. With one, indexes are built without helpers and both sides are compared one after the other as well:
+    /// no server has more than one process busy with it. Defaults to 2.
     #[must_use]
     pub fn parallel_tables(mut self, tables: usize) -> Self {
         self.parallel = tables.max(1);

@@ -7,7 +7,6 @@ use sqlx::PgConnection;
 use super::blockers::{self, End, Held};
 use super::session::Side;
 use crate::error::{Error, RelocationError, Result};
-use crate::schema::HostTable;
 
 /// How long others may wait behind whoever waits for a table.
 const TURN: Duration = Duration::from_millis(50);
@@ -42,7 +41,7 @@ pub(super) fn unmaintained(side: &Side, tables: &[&str]) -> String {
 pub(super) async fn alone(
     side: &Side,
     conn: &mut PgConnection,
-    table: &HostTable,
+    (oid, table): (i64, &str),
     budget: Duration,
     step: &'static str,
     sql: &str,
@@ -50,7 +49,7 @@ pub(super) async fn alone(
     let began = Instant::now();
     let sql = format!(
         "begin; {} set local lock_timeout = {}; {sql} commit",
-        unmaintained(side, &[&table.sql]),
+        unmaintained(side, &[table]),
         TURN.as_millis()
     );
     let mut turn = 0;
@@ -65,7 +64,7 @@ pub(super) async fn alone(
             }
         }
         if began.elapsed() > budget {
-            let blockers = blockers::find(side, conn, Held::OnTables(&[table.oid]), End::Nobody).await?;
+            let blockers = blockers::find(side, conn, Held::OnTables(&[oid]), End::Nobody).await?;
             return Err(Error::Relocation {
                 client: side.client,
                 step,

@@ -92,16 +92,10 @@ pub(super) async fn compare(
         Ok(both) => both,
         Err(findings) => return Ok(none(findings)),
     };
-    let mut findings = Vec::new();
     let both = pairs(&here, &there);
-    tables_of_both(&here, &there, &mut findings);
-    for pair in &both {
-        columns_of_both(pair, &mut findings);
-        constraints_of_both(&here, &there, pair, &mut findings);
-        if !pair.has_key() {
-            findings.push(Finding::NoKey { table: pair.name() });
-        }
-    }
+    let mut findings = findings_of_both(&here, &there, &both);
+    let keyless = both.iter().filter(|pair| !pair.has_key());
+    findings.extend(keyless.map(|pair| Finding::NoKey { table: pair.name() }));
     rights(from, source, &here, &mut findings).await?;
     rights(to, target, &there, &mut findings).await?;
     if !from.is_pool() {
@@ -159,6 +153,17 @@ pub(super) async fn compare(
 async fn has_kernel(side: &Side, conn: &mut PgConnection) -> Result<bool> {
     let sql = "select to_regclass('tenantry.relocations') is not null";
     side.value(conn, "looking for its kernel", sql.to_owned()).await
+}
+
+/// How the tables of both sides are not the same.
+pub(super) fn findings_of_both(here: &Tables, there: &Tables, both: &[Pair]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    tables_of_both(here, there, &mut findings);
+    for pair in both {
+        columns_of_both(pair, &mut findings);
+        constraints_of_both(here, there, pair, &mut findings);
+    }
+    findings
 }
 
 fn tables_of_both(here: &Tables, there: &Tables, findings: &mut Vec<Finding>) {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use futures_core::Stream;
 use tokio::sync::broadcast;
 
+use super::attempt::Expecting;
 use super::differences::Differences;
 use super::gate;
 use super::journal::{self, Entry, NewEntry};
@@ -183,8 +184,8 @@ impl Relocation {
     /// target; a database of its own is left empty.
     ///
     /// # Errors
-    /// [`Error::Relocation`] where it is not cut over, nothing was followed back, or a table has no key to follow it
-    /// by; else as [`start`](Self::start).
+    /// [`Error::Relocation`] where it is not cut over, nothing is followed back, a table has no key to follow it by, or
+    /// one was made since; else as [`start`](Self::start).
     ///
     /// # Cancel safety
     /// Dropped, it is cut over still, or back at the source; call it again, or [`resume`](Self::resume).
@@ -207,7 +208,7 @@ impl Relocation {
     /// Dropped, some of it was removed; call it again.
     pub async fn cancel(&self, client: ClientId) -> Result<RelocationStatus> {
         let work = Box::pin(async {
-            let (mut moving, there) = self.begin(client, 0).await?;
+            let (mut moving, there) = self.begin(client, 0, Expecting::Anything).await?;
             let mut source = there.source.connect().await?;
             let left = gate::left_for(&there.source, &mut source).await?;
             let phase = moving.entry.phase();
@@ -234,7 +235,7 @@ impl Relocation {
     /// Dropped, some of it was removed; call it again.
     pub async fn complete(&self, client: ClientId) -> Result<RelocationStatus> {
         let work = Box::pin(async {
-            let (mut moving, there) = self.begin(client, 0).await?;
+            let (mut moving, there) = self.begin(client, 0, Expecting::Anything).await?;
             self.finish(&mut moving, &there).await
         });
         self.alone(client, work).await?;
@@ -257,10 +258,10 @@ impl Relocation {
         most: usize,
     ) -> Result<Differences> {
         let work = Box::pin(async {
-            let (moving, mut there) = self.begin(client, 0).await?;
+            let (moving, mut there) = self.begin(client, 0, Expecting::ThePlan).await?;
             match moving.entry.phase() {
                 Phase::Following => {}
-                Phase::Moved if self.options.follow_back => there = there.reversed().await?,
+                Phase::Moved if self.options.follow_back => there = moving.back(&there).await?,
                 phase => return Err(out_of_phase(client, "to compare it", phase)),
             }
             moving.differences(&there, after, most).await
@@ -290,7 +291,7 @@ impl Relocation {
     }
 
     async fn go_on(&self, client: ClientId, rows: u64) -> Result<()> {
-        let (mut moving, there) = self.begin(client, rows).await?;
+        let (mut moving, there) = self.begin(client, rows, Expecting::ThePlan).await?;
         let outcome = async {
             match moving.entry.phase() {
                 Phase::Completing => return self.finish(&mut moving, &there).await,

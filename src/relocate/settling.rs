@@ -30,7 +30,7 @@ impl Moving {
             return Ok(());
         }
         self.capture
-            .remove(&there.source, source, &there.pairs, self.options.trigger_wait)
+            .remove(&there.source, source, self.options.trigger_wait)
             .await?;
         let mut certificate = self.certificate(there, crossed.epoch, crossed.tables);
         certificate.source_snapshot = crossed.source_snapshot;
@@ -45,6 +45,7 @@ impl Moving {
                 (&there.source, &there.here, &mut *source),
                 (&there.target, &there.there, &mut pinned),
                 &there.pairs,
+                self.options.sides(),
             )
             .await?;
             there.source.commit(source, STEP).await?;
@@ -64,7 +65,7 @@ impl Moving {
         {
             return Ok(());
         }
-        let back = there.reversed().await?;
+        let back = self.back(there).await?;
         let client = self.platform.client(&ClientRef::Id(self.client)).await?;
         let client = client.ok_or_else(|| Error::UnknownClient {
             client: self.client.into(),
@@ -80,6 +81,7 @@ impl Moving {
             (&back.source, &back.here, &mut source),
             (&back.target, &back.there, &mut target),
             &back.pairs,
+            self.options.sides(),
         )
         .await?;
         following.forget(&mut source).await?;

@@ -38,7 +38,7 @@ pub(super) struct Tables {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each says something else of a key")]
 pub(super) struct Pair {
-    /// The same in both directions, for as long as the tables are the same.
+    /// No other's of the same list.
     pub(super) number: usize,
     pub(super) from: HostTable,
     pub(super) to: HostTable,

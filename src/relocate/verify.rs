@@ -10,12 +10,20 @@ use crate::schema::ContentHash;
 
 const STEP: &str = "comparing both sides";
 
-/// Compares all rows of all tables in the snapshots of two transactions, both sides at once; rows of another client in
-/// a database of one are an error.
+/// Whether both sides are read at once, or one after the other: then no more than one processor is busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sides {
+    AtOnce,
+    OneByOne,
+}
+
+/// Compares all rows of all tables in the snapshots of two transactions; rows of another client in a database of one
+/// are an error.
 pub(super) async fn compare(
     source: (&Side, &Tables, &mut PgConnection),
     target: (&Side, &Tables, &mut PgConnection),
     pairs: &[Pair],
+    sides: Sides,
 ) -> Result<Vec<CertifiedTable>> {
     let ((from, here, source), (to, there, target)) = (source, target);
     let mut tables = Vec::with_capacity(pairs.len());
@@ -24,7 +32,10 @@ pub(super) async fn compare(
         let (from_columns, to_columns): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         let left = ContentHash::of(source, &here.manifest, &pair.from, from_columns.into_iter(), true);
         let arrived = ContentHash::of(target, &there.manifest, &pair.to, to_columns.into_iter(), true);
-        let (left, arrived) = futures_util::future::try_join(left, arrived).await?;
+        let (left, arrived) = match sides {
+            Sides::AtOnce => futures_util::future::try_join(left, arrived).await?,
+            Sides::OneByOne => (left.await?, arrived.await?),
+        };
         if left != arrived {
             let reason = if left.rows == arrived.rows {
                 format!("its {} rows are not the same", left.rows)

@@ -8,8 +8,8 @@ use tenantry::{
     AuditFilter, ClientConnectionManager, ClientFilter, ClientId, ClientKey, ClientRef, ClientStatus,
     ClientUpdate, CredentialKind, Directory, EraseOptions, EventSink, Explain, ExportOptions, Features,
     Keyring, Limit, Limits, ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId, Provider,
-    Provisioning, ResealOptions, RestoreOptions, RunOptions, TakeUsage, TenantDb, TenantRequest,
-    TenantResolver, TenantTx, TierCatalog, VectorIndex,
+    Provisioning, RelocateTo, Relocation, ResealOptions, RestoreOptions, RunOptions, TakeUsage, TenantDb,
+    TenantRequest, TenantResolver, TenantTx, TierCatalog, VectorIndex,
 };
 
 fn is_send<T: Send>(future: T) -> T {
@@ -235,6 +235,29 @@ async fn of_a_request(
     request: TenantRequest<'_>,
 ) -> tenantry::Result<()> {
     drop(is_send(resolver.tenant(&manager, &request)).await?);
+    Ok(())
+}
+
+#[expect(dead_code, reason = "compiled alone")]
+async fn of_relocations(
+    relocation: Relocation,
+    provisioning: Provisioning,
+    id: ClientId,
+    to: RelocateTo,
+) -> tenantry::Result<()> {
+    drop(is_send(relocation.plan(id, &to)).await?);
+    drop(is_send(relocation.start(id, &to)).await?);
+    drop(is_send(relocation.resume(id)).await?);
+    is_send(relocation.follow_back(id)).await?;
+    drop(is_send(relocation.revert(id)).await?);
+    drop(is_send(relocation.cancel(id)).await?);
+    drop(is_send(relocation.complete(id)).await?);
+    drop(is_send(relocation.differences(id, None, 1)).await?);
+    drop(is_send(relocation.status(id)).await?);
+    drop(is_send(relocation.unfinished()).await?);
+    drop(is_send(relocation.upgrade(&provisioning, id, "champion")).await?);
+    drop(is_send(relocation.downgrade(&provisioning, id, "adventurer", None)).await?);
+    is_send(relocation.tend()).await;
     Ok(())
 }
 

@@ -8,17 +8,18 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Acquire, Executor, PgConnection, PgPool, Postgres};
 use tenantry::testing::Fixture;
 use tenantry::{
-    AppliedTiers, Approval, Attempt, AuditEntry, AuditFilter, Change, Changes, ClientConnectionManager,
-    ClientCursor, ClientEvent, ClientFilter, ClientId, ClientKey, ClientPage, ClientRecord, ClientRef,
-    ClientSetup, ClientSlug, ClientUpdate, ConnectionOptions, CredentialRecord, CredentialValidator, Cursor,
-    DatabaseProvisioner, DedicatedPool, DedicatedUrls, Delete, Directory, Entitlement, EraseOptions,
-    EraseReport, Error, EventSink, Explained, ExportOptions, ExportReport, Features, Following, Grace,
-    Insert, KeyProvider, Keyring, Limit, Limits, ManagerOptions, Month, Nearest, NewClient, NewPool,
-    NoDummies, PlatformDirectory, PoolRecord, PoolStatistics, Promoted, Provider, Provisioning,
-    ResealOptions, Resealed, ResolverOptions, RestoreInto, RestoreOptions, RestoreReport, Rpc, RunOptions,
-    Sealed, Select, ServerDatabases, Settings, TakenUsage, TenantDb, TenantQuery, TenantRequest,
-    TenantResolver, TenantTx, Tier, TierCatalog, TransactionOptions, UnfinishedProvision, Unopened, Update,
-    Usage, VectorIndex,
+    AppliedTiers, Approval, Attempt, AuditEntry, AuditFilter, Certificate, Change, Changes,
+    ClientConnectionManager, ClientCursor, ClientEvent, ClientFilter, ClientId, ClientKey, ClientPage,
+    ClientRecord, ClientRef, ClientSetup, ClientSlug, ClientUpdate, ConnectionOptions, CredentialRecord,
+    CredentialValidator, Cursor, DatabaseProvisioner, DedicatedPool, DedicatedUrls, Delete, Differences,
+    Directory, Entitlement, EraseOptions, EraseReport, Error, EventSink, Explained, ExportOptions,
+    ExportReport, Features, Finding, Following, Grace, Insert, KeyProvider, Keyring, Limit, Limits,
+    ManagerOptions, Month, Nearest, NewClient, NewPool, NoDummies, PlatformDirectory, PoolRecord,
+    PoolStatistics, Promoted, Provider, Provisioning, RelocateTo, Relocation, RelocationOptions,
+    RelocationPlan, RelocationProgress, RelocationStatus, ResealOptions, Resealed, ResolverOptions,
+    RestoreInto, RestoreOptions, RestoreReport, Rpc, RunOptions, Sealed, Select, ServerDatabases, Settings,
+    TakenUsage, TenantDb, TenantQuery, TenantRequest, TenantResolver, TenantTx, Tier, TierCatalog,
+    TransactionOptions, UnfinishedProvision, Unopened, Update, Usage, VectorIndex,
 };
 
 const fn is_send<T: Send>() {}
@@ -28,6 +29,15 @@ const fn is_shared<T: Clone + Send + Sync + 'static>() {}
 const _: () = {
     is_shared::<ClientConnectionManager>();
     is_shared::<PlatformDirectory>();
+    is_shared::<Relocation>();
+    is_shared::<RelocationOptions>();
+    is_shared::<RelocateTo>();
+    is_shared::<RelocationPlan>();
+    is_shared::<RelocationStatus>();
+    is_shared::<RelocationProgress>();
+    is_shared::<Certificate>();
+    is_shared::<Differences>();
+    is_shared::<Finding>();
     is_shared::<TenantDb>();
     is_shared::<ClientRecord>();
     is_shared::<ClientRef>();
@@ -188,10 +198,13 @@ is_not!(ClientConnectionManager: AsRef<PgPool>);
 is_not!(PlatformDirectory: Deref);
 is_not!(PlatformDirectory: AsRef<PgPool>);
 is_not!(Provisioning: Deref);
+is_not!(Relocation: Deref);
 
 // What holds a secret is not written down by whoever writes down the rest.
 is_not!(Keyring: serde::Serialize);
 is_not!(NewClient: serde::Serialize);
 is_not!(NewPool: serde::Serialize);
 is_not!(DedicatedUrls: serde::Serialize);
+is_not!(RelocateTo: serde::Serialize);
+is_not!(RelocationOptions: serde::Serialize);
 is_not!(ManagerOptions: serde::Serialize);

@@ -3,7 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "changes rows by raw SQL")]
 
 use sqlx::migrate::Migrator;
-use tenantry::testing::Fixture;
+use tenantry::testing::{Fixture, PgServer};
 use tenantry::{Phase, RelocateTo};
 
 use super::{Outcome, relocation, stopped};
@@ -44,7 +44,23 @@ const ROWS: &str = "
 
 #[tokio::test]
 async fn what_changes_meanwhile_arrives_whatever_it_is_and_nobody_elses() -> Outcome {
-    let fixture = Fixture::start(&TANGLED).await?;
+    changes_arrive(Fixture::start(&TANGLED).await?).await
+}
+
+#[tokio::test]
+async fn so_it_does_where_the_admin_role_may_write_as_a_replica_does() -> Outcome {
+    // What a role may set is the whole server's.
+    let fixture = Fixture::on(PgServer::private().await?, &TANGLED, 10, None).await?;
+    let mut superuser = connect(fixture.server().connect_options("postgres")).await;
+    let may = format!(
+        "grant set on parameter session_replication_role to {}",
+        fixture.admin_role()
+    );
+    run(&mut superuser, &may).await;
+    changes_arrive(fixture).await
+}
+
+async fn changes_arrive(fixture: Fixture) -> Outcome {
     let second = fixture.add_pool("pool-2", 10).await?;
     let manager = fixture.manager().await?;
     let relocation = relocation(&fixture);
