@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "moves rows by hand")]
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +54,7 @@ pub(crate) async fn measure(quick: bool) {
         .max_bytes_per_second(20_000_000);
     let gently = ("the same, one table at a time, 20 MB/s", "gently", gently);
     under_load(&fixture, acme, &others, megabytes, quick, gently).await;
+    beside_a_pipe(&fixture, acme, &others, quick).await;
     by_hand(&fixture, others[0]).await;
     fixture.close().await;
 }
@@ -107,31 +109,43 @@ async fn copied(fixture: &Fixture, acme: ClientId, megabytes: f64, quick: bool) 
 async fn pipe(fixture: &Fixture, client: ClientId, into: &str) -> f64 {
     let psql = tools(fixture).await.join("psql");
     let began = Instant::now();
-    for table in ["conversations", "conversation_transcripts", "documents", "agents"] {
-        let from = fixture.admin_url(&fixture.database("pool-1"));
-        let to = fixture.admin_url(&fixture.database(into));
-        let out =
-            format!("copy (select * from {table} where client_id = '{client}') to stdout (format binary)");
-        let mut reader = Command::new(&psql)
-            .args(["-qX", "-c", &out, "-d"])
-            .arg(from)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let status = Command::new(&psql)
-            .args([
-                "-qX",
-                "-c",
-                &format!("copy {table} from stdin (format binary)"),
-                "-d",
-            ])
-            .arg(to)
-            .stdin(reader.stdout.take().unwrap())
-            .status()
-            .unwrap();
+    pipes(fixture, client, into, &psql)
+        .into_iter()
+        .for_each(Pipe::run);
+    began.elapsed().as_secs_f64()
+}
+
+/// One table on its way from one `psql` to another.
+struct Pipe {
+    reader: Command,
+    writer: Command,
+}
+
+impl Pipe {
+    fn run(mut self) {
+        let mut reader = self.reader.stdout(Stdio::piped()).spawn().unwrap();
+        let status = self.writer.stdin(reader.stdout.take().unwrap()).status().unwrap();
         assert!(status.success() && reader.wait().unwrap().success());
     }
-    began.elapsed().as_secs_f64()
+}
+
+fn pipes(fixture: &Fixture, client: ClientId, into: &str, psql: &Path) -> Vec<Pipe> {
+    let from = fixture.admin_url(&fixture.database("pool-1"));
+    let to = fixture.admin_url(&fixture.database(into));
+    let says = |url: &str, sql: String| {
+        let mut command = Command::new(psql);
+        command.args(["-qX", "-c", &sql, "-d", url]);
+        command
+    };
+    let tables = ["conversations", "conversation_transcripts", "documents", "agents"];
+    let pipes = tables.iter().map(|table| Pipe {
+        reader: says(
+            &from,
+            format!("copy (select * from {table} where client_id = '{client}') to stdout (format binary)"),
+        ),
+        writer: says(&to, format!("copy {table} from stdin (format binary)")),
+    });
+    pipes.collect()
 }
 
 /// Where the server's own programs are.
@@ -218,6 +232,32 @@ async fn under_load(
         more <= 64,
     );
     relocation.revert(acme).await.unwrap();
+    manager.close().await;
+}
+
+/// What others wait while two `psql` pipe the same rows, with nobody on them: what of it is the machine's.
+async fn beside_a_pipe(fixture: &Fixture, acme: ClientId, others: &[ClientId], quick: bool) {
+    let manager = fixture.manager().await.unwrap();
+    let mut beside = Vec::new();
+    for client in others.iter().take(10) {
+        beside.push(manager.tenant(*client).await.unwrap());
+    }
+    let quiet = Paced::begin(beside.clone(), 100).await;
+    tokio::time::sleep(Duration::from_secs(if quick { 1 } else { 5 })).await;
+    let before = quiet.end().await;
+    own_database(fixture, "beside", acme).await;
+    let during = Paced::begin(beside, 100).await;
+    // It waits for other processes.
+    let into = tools(fixture).await.join("psql");
+    let shell = pipes(fixture, acme, "beside", &into);
+    let piped = tokio::task::spawn_blocking(move || shell.into_iter().for_each(Pipe::run));
+    piped.await.unwrap();
+    let during = during.end().await;
+    let (was, is) = (quantile(&before, 0.99), quantile(&during, 0.99));
+    fact(
+        "  other clients' p99 beside psql | psql, and nobody on it",
+        &format!("{:.2}x ({was:.1}, {is:.1} ms)", is / was),
+    );
     manager.close().await;
 }
 
