@@ -142,6 +142,10 @@ impl Place {
             }
             self.clear_guest().await;
             times.loaded_shared.push(self.restore(self.guest, &file).await);
+            self.clear_guest().await;
+            self.write_as_a_replica("grant", "to").await;
+            times.loaded_silent.push(self.restore(self.guest, &file).await);
+            self.write_as_a_replica("revoke", "from").await;
         }
         let bytes = std::fs::metadata(&file).unwrap().len();
         #[expect(clippy::cast_precision_loss, reason = "megabytes")]
@@ -169,6 +173,11 @@ impl Place {
             (
                 "restore into a pool / pg_restore",
                 &times.loaded_shared,
+                &times.restore,
+            ),
+            (
+                "restore into a pool, as a replica writes / pg_restore",
+                &times.loaded_silent,
                 &times.restore,
             ),
         ] {
@@ -248,6 +257,15 @@ impl Place {
         took
     }
 
+    /// Lets the admin role leave out the checks of each row, or not.
+    async fn write_as_a_replica(&self, may: &str, of: &str) {
+        let server = self.fixture.server();
+        let mut superuser = server.connect_options("postgres").connect().await.unwrap();
+        let role = self.fixture.admin_role();
+        let sql = format!("{may} set on parameter session_replication_role {of} {role}");
+        run(&mut superuser, &sql).await;
+    }
+
     async fn clear_guest(&self) {
         let mut admin = admin(&self.fixture, "pool-1").await;
         for table in [
@@ -284,6 +302,7 @@ struct Times {
     unchecked: Vec<f64>,
     loaded: Vec<f64>,
     loaded_counted: Vec<f64>,
+    loaded_silent: Vec<f64>,
     loaded_shared: Vec<f64>,
 }
 

@@ -54,7 +54,6 @@ pub(crate) async fn measure(quick: bool) {
         .max_bytes_per_second(20_000_000);
     let gently = ("the same, one table at a time, 20 MB/s", "gently", gently);
     under_load(&fixture, acme, &others, megabytes, quick, gently).await;
-    beside_a_pipe(&fixture, acme, &others, quick).await;
     by_hand(&fixture, others[0]).await;
     fixture.close().await;
 }
@@ -188,6 +187,20 @@ async fn under_load(
     let before = quiet.1.end().await;
     quiet.0.end().await;
 
+    // What of it is the machine's: the same while two `psql` pipe the same rows.
+    let piping = (
+        Paced::begin(its_own(&db), rate).await,
+        Paced::begin(beside.clone(), 100).await,
+    );
+    let piped = format!("{database}-piped");
+    own_database(fixture, &piped, acme).await;
+    let psql = tools(fixture).await.join("psql");
+    let all = pipes(fixture, acme, &piped, &psql);
+    let piped = tokio::task::spawn_blocking(move || all.into_iter().for_each(Pipe::run));
+    piped.await.unwrap();
+    let beside_pipe = piping.1.end().await;
+    piping.0.end().await;
+
     let resident = resident();
     let moving = (
         Paced::begin(its_own(&db), rate).await,
@@ -216,6 +229,11 @@ async fn under_load(
         "<= 1.3x",
         is / was <= 1.3,
     );
+    let piped = quantile(&beside_pipe, 0.99);
+    fact(
+        "  the same beside psql | psql",
+        &format!("{:.2}x ({piped:.1} ms)", piped / was),
+    );
     let compared = Duration::from_micros(certificate.compared_micros).as_secs_f64();
     let rate = megabytes / compared;
     line(
@@ -232,32 +250,6 @@ async fn under_load(
         more <= 64,
     );
     relocation.revert(acme).await.unwrap();
-    manager.close().await;
-}
-
-/// What others wait while two `psql` pipe the same rows, with nobody on them: what of it is the machine's.
-async fn beside_a_pipe(fixture: &Fixture, acme: ClientId, others: &[ClientId], quick: bool) {
-    let manager = fixture.manager().await.unwrap();
-    let mut beside = Vec::new();
-    for client in others.iter().take(10) {
-        beside.push(manager.tenant(*client).await.unwrap());
-    }
-    let quiet = Paced::begin(beside.clone(), 100).await;
-    tokio::time::sleep(Duration::from_secs(if quick { 1 } else { 5 })).await;
-    let before = quiet.end().await;
-    own_database(fixture, "beside", acme).await;
-    let during = Paced::begin(beside, 100).await;
-    // It waits for other processes.
-    let into = tools(fixture).await.join("psql");
-    let shell = pipes(fixture, acme, "beside", &into);
-    let piped = tokio::task::spawn_blocking(move || shell.into_iter().for_each(Pipe::run));
-    piped.await.unwrap();
-    let during = during.end().await;
-    let (was, is) = (quantile(&before, 0.99), quantile(&during, 0.99));
-    fact(
-        "  other clients' p99 beside psql | psql, and nobody on it",
-        &format!("{:.2}x ({was:.1}, {is:.1} ms)", is / was),
-    );
     manager.close().await;
 }
 

@@ -14,11 +14,14 @@ use crate::error::{Error, Result};
 /// to build an index at once half.
 ///
 /// Everything happens in the transaction that loads: nobody else ever sees the tables without them. On a database that
-/// others have rows in nothing is taken off: it would keep everybody from the tables.
+/// others have rows in nothing is taken off: it would keep everybody from the tables. Where the role may write as a
+/// replica does, rows are loaded so there, and what their foreign keys ask for is checked at once as well.
 #[derive(Debug)]
 pub(crate) struct Lifted {
     parts: Vec<Part>,
     client: ClientId,
+    /// Whether no trigger fires.
+    silent: bool,
 }
 
 #[derive(Debug, sqlx::FromRow)]
@@ -38,10 +41,8 @@ impl Lifted {
         let mut lifted = Self {
             parts: Vec::new(),
             client,
+            silent: false,
         };
-        if manifest.shared {
-            return Ok(lifted);
-        }
         let failed = |source| {
             let step = "taking foreign keys and indexes off its tables";
             Error::of_statement(client, step, source)
@@ -50,14 +51,28 @@ impl Lifted {
         let path = "set local search_path = pg_catalog";
         sqlx::raw_sql(path).execute(&mut *conn).await.map_err(failed)?;
         let tables: Vec<i64> = manifest.tables.iter().map(|table| table.oid).collect();
-        lifted.parts = sqlx::query_as(include_str!("lifted.sql"))
-            .bind(tables)
-            .persistent(false)
-            .fetch_all(&mut *conn)
-            .await
-            .map_err(failed)?;
+        let parts = if manifest.shared {
+            lifted.silent = sqlx::query_scalar(MAY_BE_SILENT)
+                .bind(&tables)
+                .fetch_one(&mut *conn)
+                .await
+                .map_err(failed)?;
+            let checks = sqlx::query_as(include_str!("unchecked.sql"));
+            lifted
+                .silent
+                .then(|| checks.bind(tables).bind(client).persistent(false))
+        } else {
+            let parts = sqlx::query_as(include_str!("lifted.sql"));
+            Some(parts.bind(tables).persistent(false))
+        };
+        if let Some(parts) = parts {
+            lifted.parts = parts.fetch_all(&mut *conn).await.map_err(failed)?;
+        }
         let parts = lifted.parts.iter();
         let mut sql: Vec<&str> = parts.filter_map(|part| part.lift.as_deref()).collect();
+        if lifted.silent {
+            sql.push("set local session_replication_role = replica");
+        }
         sql.push("set local search_path to default");
         sqlx::raw_sql(AssertSqlSafe(sql.join("; ")))
             .execute(conn)
@@ -68,6 +83,14 @@ impl Lifted {
 
     /// Puts them back, which checks all rows.
     pub(crate) async fn put_back(self, conn: &mut PgConnection) -> Result<()> {
+        if self.silent {
+            let sql = "set local session_replication_role to default";
+            let step = "writing as anybody does again";
+            sqlx::raw_sql(sql)
+                .execute(&mut *conn)
+                .await
+                .map_err(|source| Error::of_statement(self.client, step, source))?;
+        }
         for Part { step, put_back, .. } in self.parts {
             sqlx::raw_sql(AssertSqlSafe(put_back))
                 .execute(&mut *conn)
@@ -77,3 +100,12 @@ impl Lifted {
         Ok(())
     }
 }
+
+/// Whether the role may write as a replica does; and no key is about periods, which are not checked so easily.
+const MAY_BE_SILENT: &str = "
+select pg_catalog.has_parameter_privilege('session_replication_role', 'set')
+   and not exists (select from pg_catalog.pg_constraint r
+                   where r.contype = 'f' and to_jsonb(r) ->> 'conperiod' = 'true'
+                     and r.conrelid in (select p.relid::oid
+                                        from unnest($1::oid[]) t (oid), pg_catalog.pg_partition_tree(t.oid) p
+                                        union select unnest($1::oid[])))";

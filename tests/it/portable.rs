@@ -156,7 +156,10 @@ struct Place {
 
 impl Place {
     async fn set() -> Result<Self, Box<dyn std::error::Error>> {
-        let fixture = Fixture::start(&KINDS).await?;
+        Self::on(Fixture::start(&KINDS).await?).await
+    }
+
+    async fn on(fixture: Fixture) -> Result<Self, Box<dyn std::error::Error>> {
         let acme = fixture.shared_client("acme").await?.id;
         let mut admin = connect(fixture.admin_options(&fixture.database("pool-1"))).await;
         fill(&mut admin, acme, "acme").await;
