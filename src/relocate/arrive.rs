@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 
 use super::progress::Teller;
 use super::session::Side;
-use super::tables::Pair;
+use super::tables::{Pair, Tables};
 use crate::client::ClientId;
 use crate::error::{Error, Result};
-use crate::schema::{Loading, Unloading};
+use crate::schema::{KeyCheck, Loading, Unloading};
 
 /// How rows are written where they arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,48 @@ impl Writing {
             }
         }
     }
+}
+
+/// The foreign keys that are to be checked where rows arrive: those that lead to tables which do not move along, where
+/// nothing else checks them.
+pub(super) async fn unchecked(
+    writing: Writing,
+    side: &Side,
+    conn: &mut PgConnection,
+    tables: &Tables,
+) -> Result<Vec<KeyCheck>> {
+    if writing == Writing::Checked {
+        return Ok(Vec::new());
+    }
+    let oids: Vec<i64> = tables.manifest.tables.iter().map(|table| table.oid).collect();
+    let mut keys = KeyCheck::of(conn, &oids)
+        .await
+        .map_err(|source| Error::of_statement(side.client, "reading its foreign keys", source))?;
+    keys.retain(|key| key.leads_outside);
+    Ok(keys)
+}
+
+/// Checks those of a table for rows that have arrived: some of it, or all.
+pub(super) async fn check(
+    side: &Side,
+    conn: &mut PgConnection,
+    keys: &[KeyCheck],
+    pair: &Pair,
+    some: Option<&str>,
+) -> Result<()> {
+    let mine = if pair.to.has_client() {
+        format!("client_id = '{}'", side.client)
+    } else {
+        "true".to_owned()
+    };
+    for key in keys.iter().filter(|key| key.root == pair.to.oid) {
+        let rows = match some {
+            Some(rows) if key.whole => rows.to_owned(),
+            _ => key.rows_where(&mine),
+        };
+        side.run(conn, &key.step(), key.check(&rows)).await?;
+    }
+    Ok(())
 }
 
 /// The name of the table where the rows of a table wait, and the one of their keys.

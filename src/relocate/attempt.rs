@@ -5,7 +5,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use sqlx::Connection;
 
-use super::arrive::Writing;
+use super::arrive::{self, Writing};
 use super::capture::Capture;
 use super::cut_over::Way;
 use super::finding::Finding;
@@ -97,6 +97,7 @@ impl Relocation {
             ));
         }
         let writing = Writing::of(&target, &mut to).await?;
+        let keys = arrive::unchecked(writing, &target, &mut to, &there).await?;
         let _ = (from.close().await, to.close().await);
         let moving = Moving {
             platform: self.platform.clone(),
@@ -118,6 +119,7 @@ impl Relocation {
             here,
             there,
             writing,
+            keys,
             way: Way::There,
         };
         Ok((moving, direction))
@@ -262,6 +264,7 @@ impl Direction {
     pub(super) async fn reversed(&self) -> Result<Self> {
         let mut conn = self.source.connect().await?;
         let writing = Writing::of(&self.source, &mut conn).await?;
+        let keys = arrive::unchecked(writing, &self.source, &mut conn, &self.here).await?;
         let _ = conn.close().await;
         Ok(Self {
             source: self.target.clone(),
@@ -270,6 +273,7 @@ impl Direction {
             there: self.here.clone(),
             pairs: self.pairs.iter().map(Pair::reversed).collect(),
             writing,
+            keys,
             way: match self.way {
                 Way::There => Way::Back,
                 Way::Back => Way::There,

@@ -17,7 +17,7 @@ use super::progress::Teller;
 use super::session::Side;
 use super::tables::Pair;
 use crate::error::Result;
-use crate::schema::{HostTable, Manifest, by_reference};
+use crate::schema::{HostTable, KeyCheck, Manifest, by_reference};
 
 /// What is copied, and how.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub(super) struct Copying<'a> {
     pub(super) options: &'a RelocationOptions,
     pub(super) teller: &'a Teller,
     pub(super) writing: Writing,
+    pub(super) keys: &'a [KeyCheck],
     /// Whether the tables of the target have no foreign keys for the time being.
     pub(super) unbound: bool,
     /// Where what changes meanwhile waits, if it does.
@@ -78,6 +79,7 @@ impl Copying<'_> {
                 pairs: &known,
                 capture,
                 writing: self.writing,
+                keys: self.keys,
             };
             following.bring_to_snapshot(&mut keeper, &mut target).await?;
         }
@@ -196,6 +198,9 @@ impl Copying<'_> {
             self.target
                 .run(target, "writing the rows that arrived", sql)
                 .await?;
+        }
+        for pair in group {
+            arrive::check(self.target, target, self.keys, pair, None).await?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::replay::{named, write};
 use super::session::Side;
 use super::tables::Pair;
 use crate::error::{Error, RelocationError, Result};
+use crate::schema::KeyCheck;
 
 /// Where changes are brought from and to.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct Following<'a> {
     pub(super) pairs: &'a [Pair],
     pub(super) capture: &'a Capture,
     pub(super) writing: Writing,
+    pub(super) keys: &'a [KeyCheck],
 }
 
 const STEP: &str = "bringing over what changed";
@@ -181,6 +183,10 @@ impl Following<'_> {
             }
         }
         write(to, target, changed, self.writing).await?;
+        for pair in changed {
+            let rows = format!("(select t.* from {})", named(to, pair, true));
+            arrive::check(to, target, self.keys, pair, Some(&rows)).await?;
+        }
         if moment == Moment::Fenced {
             for pair in changed {
                 expect_same(from, to, source, target, pair).await?;

@@ -22,6 +22,7 @@ use crate::client::ClientId;
 use crate::directory::PlatformDirectory;
 use crate::error::{Error, RelocationError, Result};
 use crate::provision::{removal, vectors};
+use crate::schema::KeyCheck;
 
 /// Both ends of a relocation, and how rows are written at the target.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(super) struct Direction {
     pub(super) there: Tables,
     pub(super) pairs: Vec<Pair>,
     pub(super) writing: Writing,
+    /// What is to be checked beside.
+    pub(super) keys: Vec<KeyCheck>,
     pub(super) way: Way,
 }
 
@@ -129,6 +132,7 @@ impl Moving {
             options: &self.options,
             teller: &self.teller,
             writing: there.writing,
+            keys: &there.keys,
             unbound,
             capture,
         }
@@ -141,6 +145,7 @@ impl Moving {
             pairs: &there.pairs,
             capture: &self.capture,
             writing: there.writing,
+            keys: &there.keys,
         }
     }
 

@@ -5,7 +5,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::Manifest;
+use super::{KeyCheck, Manifest};
 use crate::client::ClientId;
 use crate::error::{Error, Result};
 
@@ -33,6 +33,16 @@ struct Part {
     put_back: String,
 }
 
+impl Part {
+    fn check(key: &KeyCheck, mine: &str) -> Self {
+        Self {
+            step: key.step(),
+            lift: None,
+            put_back: key.check(&key.rows_where(mine)),
+        }
+    }
+}
+
 impl Lifted {
     /// Takes them off tables that are locked and have no rows. What could not be put back as it was stays; so do keys
     /// that lead to shared tables, which others may use, and all that keeps rows unique.
@@ -51,22 +61,24 @@ impl Lifted {
         let path = "set local search_path = pg_catalog";
         sqlx::raw_sql(path).execute(&mut *conn).await.map_err(failed)?;
         let tables: Vec<i64> = manifest.tables.iter().map(|table| table.oid).collect();
-        let parts = if manifest.shared {
+        if manifest.shared {
             lifted.silent = sqlx::query_scalar(MAY_BE_SILENT)
                 .bind(&tables)
                 .fetch_one(&mut *conn)
                 .await
                 .map_err(failed)?;
-            let checks = sqlx::query_as(include_str!("unchecked.sql"));
-            lifted
-                .silent
-                .then(|| checks.bind(tables).bind(client).persistent(false))
+            if lifted.silent {
+                let mine = format!("client_id = '{client}'");
+                let keys = KeyCheck::of(conn, &tables).await.map_err(failed)?;
+                lifted.parts = keys.iter().map(|key| Part::check(key, &mine)).collect();
+            }
         } else {
-            let parts = sqlx::query_as(include_str!("lifted.sql"));
-            Some(parts.bind(tables).persistent(false))
-        };
-        if let Some(parts) = parts {
-            lifted.parts = parts.fetch_all(&mut *conn).await.map_err(failed)?;
+            lifted.parts = sqlx::query_as(include_str!("lifted.sql"))
+                .bind(tables)
+                .persistent(false)
+                .fetch_all(&mut *conn)
+                .await
+                .map_err(failed)?;
         }
         let parts = lifted.parts.iter();
         let mut sql: Vec<&str> = parts.filter_map(|part| part.lift.as_deref()).collect();

@@ -6,6 +6,7 @@ mod content_hash;
 mod copy;
 mod hold;
 mod install;
+mod key_check;
 mod lifted;
 mod manifest;
 mod row_hash;
@@ -23,6 +24,7 @@ pub use self::install::{Installed, apply_to_dedicated, apply_to_pool};
 pub(crate) use self::install::{
     apply_to_platform, install_scope_key, next_scope_key_id, place, renew, retire_scope_keys,
 };
+pub(crate) use self::key_check::KeyCheck;
 pub(crate) use self::lifted::Lifted;
 pub(crate) use self::manifest::{HostColumn, HostSequence, HostTable, Manifest, by_reference};
 pub(crate) use self::row_hash::RowHash;

@@ -57,7 +57,71 @@ async fn so_it_does_where_the_admin_role_may_write_as_a_replica_does() -> Outcom
         fixture.admin_role()
     );
     run(&mut superuser, &may).await;
+    what_refers_to_nothing_is_refused(&fixture).await?;
     changes_arrive(fixture).await
+}
+
+/// Rows of tables that all clients share do not move along; where nothing checks that they are there, this does.
+async fn what_refers_to_nothing_is_refused(fixture: &Fixture) -> Outcome {
+    let second = fixture.add_pool("pool-0", 10).await?;
+    let client = fixture.shared_client("lone").await?.id;
+    let manager = fixture.manager().await?;
+    let db = manager.tenant(client).await?;
+    let mut source = connect(fixture.admin_options(&fixture.database("pool-1"))).await;
+    let mut target = connect(fixture.admin_options(&fixture.database("pool-0"))).await;
+    let sizes = "create table sizes (size numeric primary key); select tenantry.share('sizes');
+                 insert into sizes values (1), (2);
+                 alter table nodes add constraint sized foreign key (size) references sizes (size)";
+    for admin in [&mut source, &mut target] {
+        run(admin, sizes).await;
+    }
+    let refused = |outcome: tenantry::Result<_>| {
+        assert!(
+            matches!(&outcome, Err(tenantry::Error::Constraint { constraint: Some(name), .. }) if name == "sized"),
+            "{outcome:?}"
+        );
+    };
+    let relocation = relocation(fixture);
+    let to = RelocateTo::Pool(second);
+    run(
+        &mut source,
+        &format!("insert into nodes (client_id, id, size) values ('{client}', 1, 1)"),
+    )
+    .await;
+    run(&mut target, "delete from sizes where size = 1").await;
+    refused(
+        relocation
+            .clone()
+            .options(super::hasty())
+            .start(client, &to)
+            .await,
+    );
+    run(&mut target, "insert into sizes values (1)").await;
+    // And of what changes meanwhile.
+    let mut tx = db.begin().await?;
+    tx.query("nodes").count().await?;
+    let outcome = relocation.clone().options(super::hasty()).resume(client).await;
+    assert!(outcome.is_err(), "{outcome:?}");
+    tx.rollback().await?;
+    run(
+        &mut source,
+        &format!("insert into nodes (client_id, id, size) values ('{client}', 2, 2)"),
+    )
+    .await;
+    run(&mut target, "delete from sizes where size = 2").await;
+    refused(relocation.resume(client).await);
+    run(&mut target, "insert into sizes values (2)").await;
+    assert_eq!(relocation.resume(client).await?.phase, Phase::Moved);
+    relocation.complete(client).await?;
+    for admin in [&mut source, &mut target] {
+        run(
+            admin,
+            "alter table nodes drop constraint sized; drop table sizes; delete from tenantry.shared_tables",
+        )
+        .await;
+    }
+    manager.close().await;
+    Ok(())
 }
 
 async fn changes_arrive(fixture: Fixture) -> Outcome {
