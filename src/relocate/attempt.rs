@@ -240,6 +240,7 @@ impl Moving {
     pub(super) async fn back(&self, there: &Direction) -> Result<Direction> {
         const STEP: &str = "following it back";
         let mut findings = plan::findings_of_both(&there.here, &there.there, &there.pairs);
+        findings.retain(Finding::stops);
         let keyless = there.pairs.iter().filter(|pair| !pair.has_key());
         findings.extend(keyless.map(|pair| Finding::NoKey { table: pair.name() }));
         if !findings.is_empty() {

@@ -74,6 +74,15 @@ pub enum Finding {
         /// The table, with its schema.
         table: String,
     },
+    /// Rows of the client refer to rows of a table that does not move along, and that are not at the target.
+    MissingReferences {
+        /// The table of the client, with its schema.
+        table: String,
+        /// The foreign key of the target.
+        constraint: String,
+        /// How many rows are not there, of the first 1,000 that are referred to.
+        rows: i64,
+    },
     /// The target pool takes no more clients.
     NoRoom,
     /// The app role has rights on the source that cannot be taken from it: it owns tables, or is a superuser.
@@ -156,6 +165,14 @@ impl fmt::Display for Finding {
             Self::NotEmpty { table } => write!(
                 f,
                 "table {table} of the target has rows of the client already: remove them"
+            ),
+            Self::MissingReferences {
+                table,
+                constraint,
+                rows,
+            } => write!(
+                f,
+                "table {table} refers by {constraint} to {rows} rows or more that the target does not have: copy them there"
             ),
             Self::NoRoom => {
                 f.write_str("the target pool takes no more clients: raise its capacity or choose another")

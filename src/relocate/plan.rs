@@ -1,7 +1,7 @@
 //! Comparing both sides before a row is touched.
 #![expect(clippy::disallowed_methods, reason = "reads what a role may do")]
 
-use sqlx::PgConnection;
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::arrive::Writing;
 use super::finding::Finding;
@@ -11,6 +11,7 @@ use crate::client::{ClientId, PoolId};
 use crate::directory::{PlatformDirectory, failed};
 use crate::error::{Error, Result};
 use crate::provision::TableRows;
+use crate::schema::KeyCheck;
 
 /// What a relocation would move, and what stands against it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,6 +127,9 @@ pub(super) async fn compare(
         .any(|finding| matches!(finding, Finding::NotOwned { .. }))
     {
         return Ok(none(findings));
+    }
+    if !findings.iter().any(Finding::stops) {
+        references(from, (source, &here), to, (target, &there), &both, &mut findings).await?;
     }
     let mut tables = Vec::with_capacity(both.len());
     for pair in &both {
@@ -268,6 +272,45 @@ async fn rights_that_remain(
     .await
     .map_err(|source| Error::of_statement(side.client, "reading what its app role may do", source))?;
     findings.extend(remaining.into_iter().map(|role| Finding::RightsRemain { role }));
+    Ok(())
+}
+
+/// As many values are looked up of each foreign key.
+const REFERENCES: usize = 1_000;
+
+/// Whether what the client's rows refer to beside themselves is at the target.
+async fn references(
+    from: &Side,
+    (source, here): (&mut PgConnection, &Tables),
+    to: &Side,
+    (target, there): (&mut PgConnection, &Tables),
+    both: &[Pair],
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    const STEP: &str = "looking for what its rows refer to";
+    let failed = |source| Error::of_statement(to.client, STEP, source);
+    let oids: Vec<i64> = there.manifest.tables.iter().map(|table| table.oid).collect();
+    let keys = KeyCheck::of(target, &oids).await.map_err(failed)?;
+    for key in keys.iter().filter(|key| key.leads_outside && key.whole) {
+        let Some(pair) = both.iter().find(|pair| pair.to.oid == key.root) else {
+            continue;
+        };
+        let rows = format!("(select * from {})", here.manifest.rows_of(&pair.from));
+        let values: Vec<String> = from.value(source, STEP, key.values(&rows, REFERENCES)).await?;
+        let missing: i64 = sqlx::query_scalar(AssertSqlSafe(key.missing()))
+            .bind(values)
+            .persistent(false)
+            .fetch_one(&mut *target)
+            .await
+            .map_err(failed)?;
+        if missing > 0 {
+            findings.push(Finding::MissingReferences {
+                table: pair.name(),
+                constraint: key.name.clone(),
+                rows: missing,
+            });
+        }
+    }
     Ok(())
 }
 

@@ -9,7 +9,7 @@ pub(crate) struct KeyCheck {
     pub(crate) root: i64,
     /// Whether it is of all rows of the table.
     pub(crate) whole: bool,
-    name: String,
+    pub(crate) name: String,
     schema: String,
     table: String,
     rows: String,
@@ -18,6 +18,9 @@ pub(crate) struct KeyCheck {
     pub(crate) leads_outside: bool,
     same: String,
     filled: String,
+    /// The columns of either side, in one order.
+    referenced: String,
+    referring: String,
 }
 
 impl KeyCheck {
@@ -46,6 +49,23 @@ impl KeyCheck {
     /// The rows of its table that satisfy a condition.
     pub(crate) fn rows_where(&self, condition: &str) -> String {
         format!("(select * from {} where {condition})", self.rows)
+    }
+
+    /// The values that those rows refer by, as texts, so many at most.
+    pub(crate) fn values(&self, rows: &str, most: usize) -> String {
+        format!(
+            "select array(select distinct jsonb_build_array({})::text from {rows} c where {} limit {most})",
+            self.referring, self.filled
+        )
+    }
+
+    /// How many of those values, an array of texts, lead nowhere.
+    pub(crate) fn missing(&self) -> String {
+        format!(
+            "select count(*) from unnest($1::text[]) v (it)
+             where not exists (select from {} p where jsonb_build_array({})::text = v.it)",
+            self.parents, self.referenced
+        )
     }
 
     /// What fails as the server does, unless each of those rows refers to one that there is. Where others write, that

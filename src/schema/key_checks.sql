@@ -12,6 +12,8 @@ select own.root::int8 as root,
        r.conrelid::regclass::text as rows,
        r.confrelid::regclass::text as parents,
        r.confrelid not in (select relation from own) as leads_outside,
+       string_agg(format('p.%I', there.attname), ', ') as referenced,
+       string_agg(format('c.%I', here.attname), ', ') as referring,
        string_agg(format('p.%I operator(%I.%s) c.%I', there.attname, o.oprnamespace::regnamespace, o.oprname, here.attname),
                   ' and ') as same,
        case r.confmatchtype

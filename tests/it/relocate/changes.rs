@@ -4,10 +4,10 @@
 
 use sqlx::migrate::Migrator;
 use tenantry::testing::{Fixture, PgServer};
-use tenantry::{Phase, RelocateTo};
+use tenantry::{Finding, Phase, RelocateTo};
 
 use super::{Outcome, relocation, stopped};
-use crate::sql::{connect, one, refused, run};
+use crate::sql::{connect, one, refused, run, until};
 
 /// Tables that refer to themselves and to each other, with values that are unique, computed and counted.
 static TANGLED: Migrator = sqlx::migrate!("tests/it/relocate/migrations");
@@ -89,13 +89,26 @@ async fn what_refers_to_nothing_is_refused(fixture: &Fixture) -> Outcome {
     )
     .await;
     run(&mut target, "delete from sizes where size = 1").await;
-    refused(
-        relocation
-            .clone()
-            .options(super::hasty())
-            .start(client, &to)
-            .await,
-    );
+    let found = relocation.plan(client, &to).await?.findings;
+    let missing = Finding::MissingReferences {
+        table: "public.nodes".into(),
+        constraint: "sized".into(),
+        rows: 1,
+    };
+    assert!(found.contains(&missing), "{found:?}");
+    run(&mut target, "insert into sizes values (1)").await;
+    // A row that goes after the plan was made.
+    let mut other = connect(fixture.admin_options(&fixture.database("pool-0"))).await;
+    run(&mut other, "begin; delete from sizes where size = 1").await;
+    let going = async {
+        let waits = "select exists (select from pg_stat_activity where datname = current_database()
+                         and wait_event_type = 'Lock' and query like '%for key share%')";
+        until(&mut target, waits).await;
+        run(&mut other, "commit").await;
+    };
+    let hasty = relocation.clone().options(super::hasty());
+    let (outcome, ()) = tokio::join!(hasty.start(client, &to), going);
+    refused(outcome);
     run(&mut target, "insert into sizes values (1)").await;
     // And of what changes meanwhile.
     let mut tx = db.begin().await?;
