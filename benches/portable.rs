@@ -33,8 +33,10 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let quick = has("--quick") || has("--test") || !has("--bench");
+    let kinds = [("messages", MESSAGES), ("vectors", VECTORS)];
+    let all = !kinds.iter().any(|(name, _)| has(name));
     heading();
-    for (name, rows) in [("messages", MESSAGES), ("vectors", VECTORS)] {
+    for (name, rows) in kinds.into_iter().filter(|(name, _)| all || has(name)) {
         runtime().block_on(async {
             let place = Place::set(rows, if quick { 100 } else { 1 }).await;
             place.measure(name, if quick { 1 } else { 5 }).await;

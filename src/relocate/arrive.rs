@@ -73,11 +73,11 @@ pub(super) async fn check(
         "true".to_owned()
     };
     for key in keys.iter().filter(|key| key.root == pair.to.oid) {
-        let rows = match some {
-            Some(rows) if key.whole => rows.to_owned(),
-            _ => key.rows_where(&mine),
+        let sql = match some {
+            Some(rows) if key.whole => key.check(rows),
+            _ => key.check_all(&mine),
         };
-        side.run(conn, &key.step(), key.check(&rows)).await?;
+        side.run(conn, &key.step(), sql).await?;
     }
     Ok(())
 }

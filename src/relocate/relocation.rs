@@ -84,7 +84,8 @@ impl Relocation {
     }
 
     /// Relocates a client: it is served by the target when this returns. Its rows at the source stay until
-    /// [`complete`](Self::complete), and what it writes can be [followed back](Self::follow_back) there.
+    /// [`complete`](Self::complete), and what it writes can be [followed back](Self::follow_back) there: its keys are
+    /// noted until then, which takes room where nobody follows it back for long.
     ///
     /// # Errors
     /// As [`plan`](Self::plan); [`Error::Relocation`] with what stands against it, in which case nothing was done, or

@@ -47,7 +47,7 @@ impl KeyCheck {
     }
 
     /// The rows of its table that satisfy a condition.
-    pub(crate) fn rows_where(&self, condition: &str) -> String {
+    fn rows_where(&self, condition: &str) -> String {
         format!("(select * from {} where {condition})", self.rows)
     }
 
@@ -65,6 +65,15 @@ impl KeyCheck {
             "select count(*) from unnest($1::text[]) v (it)
              where not exists (select from {} p where jsonb_build_array({})::text = v.it)",
             self.parents, self.referenced
+        )
+    }
+
+    /// [`check`](Self::check) for all rows of the client. The planner takes those that have just come for few, and would
+    /// look each of them up among all.
+    pub(crate) fn check_all(&self, mine: &str) -> String {
+        format!(
+            "set local enable_nestloop = off; {}; set local enable_nestloop to default",
+            self.check(&self.rows_where(mine))
         )
     }
 

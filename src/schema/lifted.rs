@@ -38,7 +38,7 @@ impl Part {
         Self {
             step: key.step(),
             lift: None,
-            put_back: key.check(&key.rows_where(mine)),
+            put_back: key.check_all(mine),
         }
     }
 }
