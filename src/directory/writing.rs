@@ -74,9 +74,17 @@ impl Writing {
         self.conn.as_deref_mut().ok_or(Error::Closed)
     }
 
-    pub(crate) async fn commit(mut self) -> Result<()> {
+    pub(crate) async fn commit(self) -> Result<()> {
+        self.end("commit").await
+    }
+
+    pub(crate) async fn roll_back(self) -> Result<()> {
+        self.end("rollback").await
+    }
+
+    async fn end(mut self, how: &'static str) -> Result<()> {
         let step = self.step;
-        let ended = self.conn()?.execute(sqlx::raw_sql("commit")).await;
+        let ended = self.conn()?.execute(sqlx::raw_sql(how)).await;
         ended.map_err(failed(step))?;
         // In step again, it may serve others.
         drop(self.conn.take());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 use sqlx::Connection;
+use uuid::Uuid;
 
 use super::arrive::{self, Writing};
 use super::capture::Capture;
@@ -57,9 +58,8 @@ impl Relocation {
         expecting: Expecting,
     ) -> Result<(Moving, Direction)> {
         const STEP: &str = "taking a relocation up";
-        let entry = Entry::open(&self.platform, client).await?;
-        let mut entry = entry.ok_or_else(|| failed(client, STEP, RelocationError::NotUnderWay))?;
-        entry.begin_attempt(&self.platform).await?;
+        let entry = Entry::begin_attempt(&self.platform, client).await?;
+        let entry = entry.ok_or_else(|| failed(client, STEP, RelocationError::NotUnderWay))?;
         let source = self.side(
             client,
             &entry,
@@ -76,10 +76,12 @@ impl Relocation {
             entry.target_admin.as_ref(),
         );
         let target = target.await?;
-        let mut from = source.connect().await?;
-        let mut to = target.connect().await?;
-        source.take_over(&mut from, entry.id).await?;
-        target.take_over(&mut to, entry.id).await?;
+        let mut from = source.open().await?;
+        let mut to = target.open().await?;
+        source.take_over(&mut from).await?;
+        target.take_over(&mut to).await?;
+        // Whoever slept before that took it from those who had ended it.
+        entry.expect_latest(&self.platform).await?;
         let both = plan::read_both((&source, &mut from), (&target, &mut to), &self.options.left_out).await?;
         let (here, there) = both.map_err(|findings| {
             let findings = findings.iter().map(ToString::to_string).collect();
@@ -157,6 +159,7 @@ impl Relocation {
             client,
             placement: pool.map_or(Placement::Dedicated, Placement::Pool),
             admin_url,
+            relocation: entry.id,
             attempt: entry.attempt,
             lock_timeout: self.options.lock_timeout,
         })
@@ -191,6 +194,7 @@ impl Relocation {
             client,
             placement,
             admin_url,
+            relocation: Uuid::nil(),
             attempt: 0,
             lock_timeout: self.options.lock_timeout,
         };
@@ -219,8 +223,8 @@ impl Relocation {
             }
         };
         let source = side("source", record.placement, source_url);
-        let mut from = source.connect().await?;
-        let mut into = target.connect().await?;
+        let mut from = source.open().await?;
+        let mut into = target.open().await?;
         let compared = plan::compare(
             &self.platform,
             (&source, &mut from),

@@ -278,8 +278,9 @@ impl Moving {
         let mut source = there.source.connect().await?;
         let mut target = there.target.connect().await?;
         let spare = self.spare(there).await?;
-        // Nobody is told before this ends.
-        let accepted = self.accept(there, left_for).await?;
+        // Refused where clients know that place already: a commit whose answer was lost has ended before this does. What
+        // they wrote there is not to be written over.
+        self.accept(there, left_for).await?.withdraw().await?;
         set_aside::silence(&there.target, &mut target, &there.pairs).await?;
         let arrived = if self.is_plain(there) {
             self.move_whole(there, &mut source, &mut target).await?
@@ -292,6 +293,8 @@ impl Moving {
         carried
             .write(to, &mut target, tables, &there.pairs, Moment::Fenced)
             .await?;
+        // Nobody is told before this ends, and nobody else is placed.
+        let accepted = self.accept(there, left_for).await?;
         let crossed = self
             .commit_crossing(there, &mut target, None, accepted, (arrived, spare))
             .await?;

@@ -4,7 +4,7 @@
     reason = "says in the platform database where a client is"
 )]
 
-use super::journal::Entry;
+use super::journal::{self, Entry};
 use super::phase::Phase;
 use crate::client::{ClientId, Epoch};
 use crate::directory::{PlatformDirectory, Writing, refused};
@@ -35,7 +35,7 @@ pub(super) async fn accept(
     (way, after): (Way, Phase),
     at_least: Epoch,
 ) -> Result<Accepted> {
-    let mut writing = platform.write(STEP).await?;
+    let mut writing = journal::begin(platform).await?;
     let sql = match way {
         Way::There => THERE,
         Way::Back => BACK,
@@ -62,15 +62,17 @@ pub(super) async fn accept(
             },
         });
     };
-    sqlx::query(
+    let noted = sqlx::query(
         "update platform.relocations set phase = $2, was_moved = true, failure = null
-         where id = $1",
+         where id = $1 and attempt = $3",
     )
     .bind(entry.id)
     .bind(after.as_str())
+    .bind(entry.attempt)
     .execute(writing.conn()?)
     .await
     .map_err(|source| refused(STEP, what(), source))?;
+    entry.expect_one(&noted)?;
     Ok(Accepted {
         writing,
         epoch,
@@ -81,6 +83,11 @@ pub(super) async fn accept(
 impl Accepted {
     pub(super) async fn commit(self) -> Result<()> {
         self.writing.commit().await
+    }
+
+    /// Takes it back.
+    pub(super) async fn withdraw(self) -> Result<()> {
+        self.writing.roll_back().await
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "keeps the journal of relocations")]
 
 use serde_json::Value;
+use sqlx::postgres::PgQueryResult;
 use sqlx::types::Json;
 use uuid::Uuid;
 
@@ -9,14 +10,15 @@ use super::certificate::Certificate;
 use super::phase::Phase;
 use super::status::RelocationStatus;
 use crate::client::{ClientId, PoolId};
-use crate::directory::{PlatformDirectory, failed, refused};
-use crate::error::{Error, Result};
+use crate::directory::{PlatformDirectory, Writing, failed, refused};
+use crate::error::{Error, RelocationError, Result};
 use crate::secret::Sealed;
 
 /// A relocation as the journal has it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(super) struct Entry {
     pub(super) id: Uuid,
+    client_id: ClientId,
     phase: String,
     way: String,
     pub(super) attempt: i32,
@@ -47,7 +49,7 @@ pub(super) struct NewEntry {
 
 const STEP: &str = "noting a relocation";
 
-const COLUMNS: &str = "id, phase, way, attempt, source_pool, source_admin, target_pool, target_admin, fingerprint, to_char(started_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as started, \
+const COLUMNS: &str = "id, client_id, phase, way, attempt, source_pool, source_admin, target_pool, target_admin, fingerprint, to_char(started_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as started, \
      was_moved, coalesce((certificate ->> 'compared_in_full')::boolean, false) as compared_in_full";
 
 impl Entry {
@@ -75,7 +77,7 @@ impl Entry {
     /// Notes a relocation. The connections of the source are those that the client has now.
     pub(super) async fn create(platform: &PlatformDirectory, new: NewEntry) -> Result<()> {
         let (app, admin) = new.target.unzip();
-        let mut writing = platform.write(STEP).await?;
+        let mut writing = begin(platform).await?;
         sqlx::query(
             "insert into platform.relocations
                  (client_id, source_tier, way, source_pool, source_app, source_admin, target_pool, target_app, target_admin,
@@ -100,22 +102,24 @@ impl Entry {
 
     /// Notes how far it is. One that has ended keeps no connections.
     pub(super) async fn advance(&mut self, platform: &PlatformDirectory, phase: Phase) -> Result<()> {
-        let mut writing = platform.write(STEP).await?;
-        sqlx::query(
+        let mut writing = begin(platform).await?;
+        let noted = sqlx::query(
             "update platform.relocations
              set phase = $2, failure = null, ended_at = case when $3 then now() end,
                  source_app = case when not $3 then source_app end,
                  source_admin = case when not $3 then source_admin end,
                  target_app = case when not $3 then target_app end,
                  target_admin = case when not $3 then target_admin end
-             where id = $1",
+             where id = $1 and attempt = $4",
         )
         .bind(self.id)
         .bind(phase.as_str())
         .bind(phase.is_ended())
+        .bind(self.attempt)
         .execute(writing.conn()?)
         .await
         .map_err(failed(STEP))?;
+        self.expect_one(&noted)?;
         writing.commit().await?;
         phase.as_str().clone_into(&mut self.phase);
         Ok(())
@@ -123,28 +127,65 @@ impl Entry {
 
     /// Notes that what changes is followed after all: moving it while writers wait took too long.
     pub(super) async fn follow(&mut self, platform: &PlatformDirectory) -> Result<()> {
-        let mut writing = platform.write(STEP).await?;
-        sqlx::query("update platform.relocations set way = 'follow' where id = $1")
-            .bind(self.id)
-            .execute(writing.conn()?)
-            .await
-            .map_err(failed(STEP))?;
+        let mut writing = begin(platform).await?;
+        let noted =
+            sqlx::query("update platform.relocations set way = 'follow' where id = $1 and attempt = $2")
+                .bind(self.id)
+                .bind(self.attempt)
+                .execute(writing.conn()?)
+                .await
+                .map_err(failed(STEP))?;
+        self.expect_one(&noted)?;
         writing.commit().await?;
         "follow".clone_into(&mut self.way);
         Ok(())
     }
 
-    /// Begins another attempt.
-    pub(super) async fn begin_attempt(&mut self, platform: &PlatformDirectory) -> Result<()> {
-        let mut writing = platform.write(STEP).await?;
-        self.attempt = sqlx::query_scalar(
-            "update platform.relocations set attempt = attempt + 1 where id = $1 returning attempt",
-        )
-        .bind(self.id)
-        .fetch_one(writing.conn()?)
-        .await
-        .map_err(failed(STEP))?;
-        writing.commit().await
+    /// Begins another attempt at the relocation of a client that is under way.
+    pub(super) async fn begin_attempt(
+        platform: &PlatformDirectory,
+        client: ClientId,
+    ) -> Result<Option<Self>> {
+        let mut writing = begin(platform).await?;
+        let sql = sqlx::AssertSqlSafe(format!(
+            "update platform.relocations set attempt = attempt + 1
+             where client_id = $1 and ended_at is null returning {COLUMNS}"
+        ));
+        let entry = sqlx::query_as(sql)
+            .bind(client)
+            .fetch_optional(writing.conn()?)
+            .await
+            .map_err(failed(STEP))?;
+        writing.commit().await?;
+        Ok(entry)
+    }
+
+    /// That this is the latest attempt still.
+    pub(super) async fn expect_latest(&self, platform: &PlatformDirectory) -> Result<()> {
+        let sql = "select from platform.relocations where id = $1 and attempt = $2 and ended_at is null";
+        let latest = sqlx::query(sql)
+            .bind(self.id)
+            .bind(self.attempt)
+            .fetch_optional(&platform.db)
+            .await
+            .map_err(failed("reading a relocation"))?;
+        latest.map(drop).ok_or_else(|| self.taken())
+    }
+
+    /// That it was noted: this is the latest attempt still.
+    pub(super) fn expect_one(&self, noted: &PgQueryResult) -> Result<()> {
+        (noted.rows_affected() == 1)
+            .then_some(())
+            .ok_or_else(|| self.taken())
+    }
+
+    /// What is said to whoever is not the latest attempt any more.
+    fn taken(&self) -> Error {
+        Error::Relocation {
+            client: self.client_id,
+            step: STEP,
+            source: RelocationError::Taken,
+        }
     }
 
     /// Takes note of what was committed with something else.
@@ -158,33 +199,48 @@ impl Entry {
         platform: &PlatformDirectory,
         certificate: &Certificate,
     ) -> Result<()> {
-        let mut writing = platform.write(STEP).await?;
-        sqlx::query(
+        let mut writing = begin(platform).await?;
+        let noted = sqlx::query(
             "update platform.relocations r
              set certificate = $2 || jsonb_build_object(
                  'cut_over_at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'),
                  'actor', coalesce(nullif(current_setting('platform.actor', true), ''), session_user))
-             where r.id = $1",
+             where r.id = $1 and r.attempt = $3",
         )
         .bind(self.id)
         .bind(Json(certificate))
+        .bind(self.attempt)
         .execute(writing.conn()?)
         .await
         .map_err(failed(STEP))?;
+        self.expect_one(&noted)?;
         writing.commit().await
     }
 
     /// Notes why an attempt ended. What is noted for people must not hide what failed.
     pub(super) async fn note_failure(&self, platform: &PlatformDirectory, failure: &Error) {
-        let noted = sqlx::query("update platform.relocations set failure = left($2, 1000) where id = $1")
+        let sql = "update platform.relocations set failure = left($2, 1000) where id = $1 and attempt = $3";
+        let noted = sqlx::query(sql)
             .bind(self.id)
             .bind(told(failure))
+            .bind(self.attempt)
             .execute(&platform.db)
             .await;
         if let Err(error) = noted {
             tracing::warn!(relocation = %self.id, %error, "why a relocation ended could not be noted");
         }
     }
+}
+
+/// Begins a transaction of the platform database, of whoever may be frozen in the middle of it: the server ends it
+/// then, so that whoever takes over need not wait for what it has locked.
+pub(super) async fn begin(platform: &PlatformDirectory) -> Result<Writing> {
+    let mut writing = platform.write(STEP).await?;
+    sqlx::query("set local idle_in_transaction_session_timeout = '15s'")
+        .execute(writing.conn()?)
+        .await
+        .map_err(failed(STEP))?;
+    Ok(writing)
 }
 
 /// The error with what caused it.

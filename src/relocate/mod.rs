@@ -21,8 +21,9 @@
 //! Interrupted before 7, the source serves the client as before, and whoever resumes goes on from what the platform
 //! and the target have noted. Interrupted between 7 and 9, the client is refused everywhere until it is resumed, which
 //! does 6, 8 and 9 again, from the source as it was closed: what the target had written in 6 may not have been on its
-//! disk. Whoever resumes ends the sessions of those before, and every transaction at either side checks
-//! that its attempt is the latest.
+//! disk. Whoever resumes ends the sessions of those before. Every session at either side checks as it begins
+//! that its attempt is the latest, and so does every transaction that brings rows or opens; what the platform
+//! database is told, it takes from the latest alone.
 
 mod arrive;
 mod attempt;

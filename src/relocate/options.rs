@@ -131,10 +131,10 @@ impl RelocationOptions {
     }
 
     /// How long writers are kept out at most, before they go on at the source and it is tried again. The server holds
-    /// it, whatever becomes of this process. Defaults to 2 seconds.
+    /// it, whatever becomes of this process. From 10 milliseconds to 10 seconds. Defaults to 2 seconds.
     #[must_use]
     pub fn fence_budget(mut self, budget: Duration) -> Self {
-        self.fence_budget = budget.max(Duration::from_millis(10));
+        self.fence_budget = budget.clamp(Duration::from_millis(10), Duration::from_secs(10));
         self
     }
 

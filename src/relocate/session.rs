@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row};
+use uuid::Uuid;
 
 use crate::client::{ClientId, Placement};
 use crate::directory::connect_options;
@@ -19,6 +20,7 @@ pub(super) struct Side {
     pub(super) client: ClientId,
     pub(super) placement: Placement,
     pub(super) admin_url: SecretString,
+    pub(super) relocation: Uuid,
     /// Which attempt at the relocation this is.
     pub(super) attempt: i32,
     pub(super) lock_timeout: Duration,
@@ -42,8 +44,19 @@ impl Side {
         }
     }
 
-    /// A session of the admin role, which sees all rows or fails, under which values have the same texts everywhere.
+    /// A session of the attempt that counts. Whoever takes over ends it: what it does it does before that.
     pub(super) async fn connect(&self) -> Result<PgConnection> {
+        const STEP: &str = "beginning a session";
+        let mut conn = self.open().await?;
+        let sql = format!("select exists ({})", self.latest());
+        if self.value(&mut conn, STEP, sql).await? {
+            return Ok(conn);
+        }
+        Err(self.taken(STEP))
+    }
+
+    /// A session of the admin role, which sees all rows or fails, under which values have the same texts everywhere.
+    pub(super) async fn open(&self) -> Result<PgConnection> {
         let database = || format!("{} database of client {}", self.name, self.client);
         let options = connect_options(&self.admin_url, &database())?.application_name(&format!(
             "{}{}",
@@ -67,17 +80,8 @@ impl Side {
     }
 
     /// Ends the sessions of earlier attempts and makes this the attempt that counts here.
-    pub(super) async fn take_over(&self, conn: &mut PgConnection, relocation: uuid::Uuid) -> Result<()> {
-        let failed = |source| Error::of_statement(self.client, "taking the relocation over", source);
-        sqlx::query(
-            "select pg_catalog.pg_terminate_backend(pid, 5000) from pg_catalog.pg_stat_activity
-             where datname = current_database() and pid <> pg_backend_pid()
-               and starts_with(application_name, $1) and application_name <> current_setting('application_name')",
-        )
-        .bind(sessions_of(self.client))
-        .execute(&mut *conn)
-        .await
-        .map_err(failed)?;
+    pub(super) async fn take_over(&self, conn: &mut PgConnection) -> Result<()> {
+        self.end_others(conn).await?;
         sqlx::query(
             "insert into tenantry.relocations (client_id, relocation, attempt) values ($1, $2, $3)
              on conflict (client_id) do update
@@ -86,12 +90,46 @@ impl Side {
              where relocations.relocation <> excluded.relocation or relocations.attempt < excluded.attempt",
         )
         .bind(self.client)
-        .bind(relocation)
+        .bind(self.relocation)
         .bind(self.attempt)
+        .execute(&mut *conn)
+        .await
+        .map_err(|source| self.not_taken_over(source))?;
+        // Those that began meanwhile found that theirs was the latest.
+        self.end_others(conn).await
+    }
+
+    async fn end_others(&self, conn: &mut PgConnection) -> Result<()> {
+        sqlx::query(
+            "select pg_catalog.pg_terminate_backend(pid, 5000) from pg_catalog.pg_stat_activity
+             where datname = current_database() and pid <> pg_backend_pid()
+               and starts_with(application_name, $1) and application_name <> current_setting('application_name')",
+        )
+        .bind(sessions_of(self.client))
         .execute(conn)
         .await
         .map(drop)
-        .map_err(failed)
+        .map_err(|source| self.not_taken_over(source))
+    }
+
+    fn not_taken_over(&self, source: sqlx::Error) -> Error {
+        Error::of_statement(self.client, "taking the relocation over", source)
+    }
+
+    /// A query that has a row while this is the attempt that counts here.
+    fn latest(&self) -> String {
+        format!(
+            "select from tenantry.relocations where client_id = '{}' and relocation = '{}' and attempt = {}",
+            self.client, self.relocation, self.attempt
+        )
+    }
+
+    fn taken(&self, step: &'static str) -> Error {
+        Error::Relocation {
+            client: self.client,
+            step,
+            source: RelocationError::Taken,
+        }
     }
 
     /// Begins a transaction that fails unless this is the attempt that counts, and that nobody takes over before its
@@ -99,21 +137,10 @@ impl Side {
     pub(super) async fn begin_with(&self, conn: &mut PgConnection, settings: &str) -> Result<()> {
         const STEP: &str = "beginning a transaction";
         // In one message: writers may be waiting.
-        let sql = format!(
-            "begin; {settings} select attempt from tenantry.relocations where client_id = '{}' for share",
-            self.client
-        );
+        let sql = format!("begin; {settings} {} for share", self.latest());
         let row = conn.fetch_optional(sqlx::raw_sql(AssertSqlSafe(sql))).await;
         let row = row.map_err(|source| Error::of_statement(self.client, STEP, source))?;
-        let attempt = row.and_then(|row| row.try_get_unchecked::<i32, _>(0).ok());
-        if attempt == Some(self.attempt) {
-            return Ok(());
-        }
-        Err(Error::Relocation {
-            client: self.client,
-            step: STEP,
-            source: RelocationError::Taken,
-        })
+        row.map(drop).ok_or_else(|| self.taken(STEP))
     }
 
     /// As [`begin_with`](Self::begin_with) without any.

@@ -27,7 +27,7 @@ async fn what_stands_against_it_is_found_before_a_row_is_touched() -> Outcome {
 
     // On the target: what is done, what undoes it, and what is found.
     let agents = || "public.agents".to_owned();
-    let cases: [(&str, &str, Finding); 7] = [
+    let cases: [(&str, &str, Finding); 9] = [
         (
             "alter table user_overviews rename to overviews",
             "alter table overviews rename to user_overviews",
@@ -76,6 +76,22 @@ async fn what_stands_against_it_is_found_before_a_row_is_touched() -> Outcome {
             "insert into agents (slug, name) values ('here', 'Here')",
             "delete from agents",
             Finding::NotEmpty { table: agents() },
+        ),
+        (
+            "alter table user_overviews drop constraint user_overviews_pkey",
+            "alter table user_overviews add primary key (client_id, id)",
+            Finding::NoKey {
+                table: "public.user_overviews".into(),
+            },
+        ),
+        (
+            "alter table agents add check (name <> 'nobody')",
+            "alter table agents drop constraint agents_name_check1",
+            Finding::ConstraintDiffers {
+                side: "source",
+                table: agents(),
+                constraint: "check CHECK ((name <> 'nobody'::text))".into(),
+            },
         ),
         (
             "alter table tenantry.relocations rename to gone",
@@ -146,6 +162,64 @@ async fn a_pool_without_room_and_the_pool_that_it_is_in_are_refused() -> Outcome
     assert_eq!(plan.findings, [Finding::NoRoom]);
     let here = relocation.plan(acme, &RelocateTo::Pool(fixture.pool())).await;
     assert!(matches!(here, Err(Error::Refused { .. })), "{here:?}");
+    fixture.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn so_it_is_where_the_target_is_a_pool() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let second = RelocateTo::Pool(fixture.add_pool("pool-2", 10).await?);
+    let acme = fixture.shared_client("acme").await?.id;
+    let mut superuser = connect(fixture.server().connect_options(&fixture.database("pool-2"))).await;
+    let relocation = relocation(&fixture);
+    let agents = || "public.agents".to_owned();
+    let cases = [
+        (
+            "create table notes (id integer)".to_owned(),
+            "drop table notes".to_owned(),
+            Finding::UnclassifiedTable {
+                side: "target",
+                table: "public.notes".into(),
+            },
+        ),
+        (
+            "create function touch() returns trigger language plpgsql as 'begin return new; end';
+             create trigger touch before update on agents for each row execute function touch()"
+                .to_owned(),
+            "drop function touch() cascade".to_owned(),
+            Finding::TriggersRun {
+                side: "target",
+                table: agents(),
+                triggers: vec!["touch".into()],
+            },
+        ),
+        (
+            "alter table agents owner to current_user".to_owned(),
+            format!("alter table agents owner to {}", fixture.admin_role()),
+            Finding::NotOwned {
+                side: "target",
+                table: agents(),
+            },
+        ),
+        (
+            "alter table agents add column voice text".to_owned(),
+            "alter table agents drop column voice".to_owned(),
+            Finding::MissingColumn {
+                side: "source",
+                table: agents(),
+                column: "voice".into(),
+            },
+        ),
+    ];
+    for (doing, undoing, finding) in cases {
+        run(&mut superuser, &doing).await;
+        let plan = relocation.plan(acme, &second).await?;
+        assert_eq!(plan.findings, [finding], "{doing}");
+        assert!(!plan.is_possible());
+        run(&mut superuser, &undoing).await;
+    }
+    assert_eq!(relocation.plan(acme, &second).await?.findings, []);
     fixture.close().await;
     Ok(())
 }

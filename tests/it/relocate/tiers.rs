@@ -97,3 +97,31 @@ async fn an_upgrade_is_in_force_with_the_next_request_and_a_downgrade_refuses_wh
     fixture.close().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn an_upgrade_that_is_reverted_gives_the_tier_back() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let platform = fixture.platform();
+    platform.apply_tiers(&TierCatalog::sidekicks()).await?;
+    let acme = fixture.shared_client("acme").await?;
+    let manager = fixture.manager().await?;
+    fill(&manager.tenant(acme.id).await?, "acme").await?;
+    let databases = ServerDatabases::new(fixture.server().url("postgres"))
+        .prefix("reverted_")
+        .extensions(["vector"]);
+    let provisioning =
+        Provisioning::new(platform.clone(), manager.clone(), &HOST).databases(databases.clone());
+    let relocation = relocation(&fixture);
+    relocation.upgrade(&provisioning, acme.id, "champion").await?;
+    assert_eq!(manager.tenant(acme.id).await?.client().tier.as_str(), "champion");
+    relocation.revert(acme.id).await?;
+    let client = manager.tenant(acme.id).await?;
+    assert_eq!(
+        (&client.client().tier, client.client().placement),
+        (&acme.tier, Placement::Pool(fixture.pool()))
+    );
+    manager.close().await;
+    databases.remove(acme.id).await.unwrap();
+    fixture.close().await;
+    Ok(())
+}
