@@ -15,6 +15,7 @@ mod kept;
 mod pace;
 mod plan;
 mod process;
+mod resumed;
 mod spoiled;
 mod tiers;
 mod under_way;

@@ -201,7 +201,8 @@ async fn changes_arrive(fixture: Fixture) -> Outcome {
         }
         let before = noted(&mut admin).await;
         if from == "pool-1" {
-            let others = "insert into agents (client_id, slug) select gen_random_uuid(), 'other' from generate_series(1, 9)";
+            let others = "insert into agents (client_id, slug) select gen_random_uuid(), 'other' from generate_series(1, 9);
+                          update agents set id = id + 1000000 where slug = 'other'; delete from agents where slug = 'other'";
             run(&mut admin, others).await;
         }
         assert_eq!(noted(&mut admin).await, before);
