@@ -15,6 +15,11 @@ fn options() -> RelocationOptions {
         .lock_timeout(Duration::from_millis(300))
 }
 
+/// A trigger of the host that does something else each time.
+const LOUDER: &str = "
+    create function louder() returns trigger language plpgsql as $$ begin new.name := new.name || '!'; return new; end $$;
+    create trigger louder before insert or update on agents for each row execute function louder()";
+
 #[tokio::test]
 async fn tables_that_have_arrived_are_brought_up_to_date_before_others_refer_to_them() -> Outcome {
     let fixture = Fixture::start(&HOST).await?;
@@ -129,13 +134,7 @@ async fn triggers_of_a_database_that_a_client_left_do_not_change_what_comes_back
     let db = manager.tenant(vast).await?;
     fill(&db, "vast").await?;
     let mut source = connect(fixture.admin_options(&fixture.database("vast"))).await;
-    run(
-        &mut source,
-        "create function louder() returns trigger language plpgsql as
-             $$ begin new.name := new.name || '!'; return new; end $$;
-         create trigger louder before insert or update on agents for each row execute function louder()",
-    )
-    .await;
+    run(&mut source, LOUDER).await;
     let relocation = relocation(&fixture).options(options());
     relocation.start(vast, &RelocateTo::Pool(fixture.pool())).await?;
     db.update("agents").set("name", "quiet").all().execute().await?;
@@ -145,6 +144,41 @@ async fn triggers_of_a_database_that_a_client_left_do_not_change_what_comes_back
     // From now on they fire again.
     db.update("agents").set("name", "loud").all().execute().await?;
     assert_eq!(one::<String>(&mut source, name).await, "loud!");
+    manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nor_do_those_of_a_database_that_it_comes_to_however_often_it_is_opened() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let manager = fixture.manager().await?;
+    let db = manager.tenant(acme).await?;
+    fill(&db, "acme").await?;
+    let to = own_database(&fixture, "own", acme).await;
+    let mut target = connect(fixture.admin_options(&fixture.database("own"))).await;
+    run(&mut target, LOUDER).await;
+    let mut platform = connect(fixture.server().connect_options(&fixture.database("platform"))).await;
+    // Its new place cannot be told, though it is open there.
+    run(
+        &mut platform,
+        "create function stop() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+         create constraint trigger stop after update on platform.relocations deferrable initially deferred
+             for each row when (new.phase = 'moved') execute function stop()",
+    )
+    .await;
+    db.update("agents").set("name", "quiet").all().execute().await?;
+    let relocation = relocation(&fixture);
+    let stopped = relocation.start(acme, &to).await;
+    assert!(stopped.is_err(), "{stopped:?}");
+    run(&mut platform, "drop function stop() cascade").await;
+    assert_eq!(relocation.resume(acme).await?.phase, Phase::Moved);
+    let now = "select name from agents";
+    assert_eq!(one::<String>(&mut target, now).await, "quiet");
+    db.update("agents").set("name", "loud").all().execute().await?;
+    assert_eq!(one::<String>(&mut target, now).await, "loud!");
+    relocation.complete(acme).await?;
     manager.close().await;
     fixture.close().await;
     Ok(())
