@@ -7,7 +7,7 @@
 //! before those that they refer to. Each number is the median of ratios of neighbours that were measured in turns: above
 //! 1 we have the higher throughput. Ours checks every foreign key, digests, and the hash of each table's rows; `counted` is
 //! without the hashes. On a pool database each row is checked for its foreign keys when it comes: nobody else's tables may be
-//! kept from them.
+//! kept from them; `as a replica writes` is by an admin role that may leave that out, with all rows checked at the end.
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot go on stops")]
 #![expect(clippy::disallowed_methods, reason = "makes the rows of the bench")]

@@ -96,8 +96,8 @@ impl PlatformDirectory {
     /// locked, against reading as well, and foreign keys and indexes are taken off them and put back as
     /// they were in the same transaction, which checks all rows at once; where the role does not own the tables, each
     /// row is checked. So it is on a pool database, unless the admin role was granted to set
-    /// `session_replication_role`: then no trigger runs, and foreign keys are checked for all rows at once, in a fifth of the time.
-    /// What follows the file's end is not read.
+    /// `session_replication_role`: then no trigger runs, and foreign keys are checked for all rows at once. What follows
+    /// the file's end is not read.
     ///
     /// # Errors
     /// [`Error::Portable`] where the file is damaged or cannot be read, the tables differ, the client has rows, or what
