@@ -35,6 +35,11 @@ const CHANGES: [&str; 12] = [
     "update profile set theme = 'dark'",
 ];
 
+/// What others do meanwhile.
+const OTHERS: &str = "
+    insert into agents (client_id, slug) select gen_random_uuid(), 'other' from generate_series(1, 9);
+    update agents set id = id + 1000000 where slug = 'other'; delete from agents where slug = 'other'";
+
 const ROWS: &str = "
     insert into agents (client_id, id, slug) values ('{client}', 1, 'one'), ('{client}', 2, 'two'), ('{client}', 3, 'three');
     insert into nodes (client_id, id, parent, size) select '{client}', n, nullif(n - 1, 0), n from generate_series(1, 90) n;
@@ -201,9 +206,7 @@ async fn changes_arrive(fixture: Fixture) -> Outcome {
         }
         let before = noted(&mut admin).await;
         if from == "pool-1" {
-            let others = "insert into agents (client_id, slug) select gen_random_uuid(), 'other' from generate_series(1, 9);
-                          update agents set id = id + 1000000 where slug = 'other'; delete from agents where slug = 'other'";
-            run(&mut admin, others).await;
+            run(&mut admin, OTHERS).await;
         }
         assert_eq!(noted(&mut admin).await, before);
         let truncated = refused(&mut admin, "truncate agents").await;
