@@ -39,7 +39,12 @@ impl PlatformDirectory {
     }
 
     pub(crate) async fn write(&self, step: &'static str) -> Result<Writing> {
-        let mut writing = self.begin(step, "begin").await?;
+        self.write_by(step, "begin").await
+    }
+
+    /// As [`write`](Self::write), begun by those statements.
+    pub(crate) async fn write_by(&self, step: &'static str, begin: &'static str) -> Result<Writing> {
+        let mut writing = self.begin(step, begin).await?;
         let conn = writing.conn()?;
         if let Some(actor) = &self.actor {
             sqlx::query("select set_config('platform.actor', $1, true)")

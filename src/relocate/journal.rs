@@ -235,12 +235,8 @@ impl Entry {
 /// Begins a transaction of the platform database, of whoever may be frozen in the middle of it: the server ends it
 /// then, so that whoever takes over need not wait for what it has locked.
 pub(super) async fn begin(platform: &PlatformDirectory) -> Result<Writing> {
-    let mut writing = platform.write(STEP).await?;
-    sqlx::query("set local idle_in_transaction_session_timeout = '15s'")
-        .execute(writing.conn()?)
-        .await
-        .map_err(failed(STEP))?;
-    Ok(writing)
+    const BEGIN: &str = "begin; set local idle_in_transaction_session_timeout = '15s'";
+    platform.write_by(STEP, BEGIN).await
 }
 
 /// The error with what caused it.
