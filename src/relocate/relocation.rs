@@ -303,7 +303,15 @@ impl Relocation {
                         return moving.go_forward(&there, epoch).await;
                     }
                 }
-                Phase::Moved => return moving.settle_late(&there).await,
+                Phase::Moved => {
+                    // On its way back, and interrupted after it was closed there.
+                    let mut target = there.target.connect().await?;
+                    if let Some(epoch) = gate::left_for(&there.target, &mut target).await? {
+                        moving.go_forward(&there.reversed().await?, epoch).await?;
+                        return self.clear_away(&mut moving, &there).await;
+                    }
+                    return moving.settle_late(&there).await;
+                }
                 _ => return Ok(()),
             }
             moving.go_on(&there).await

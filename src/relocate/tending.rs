@@ -35,6 +35,9 @@ impl Relocation {
     /// the [lease](crate::RelocationOptions::lease) as well. Single statements and `run` wait for it, and see no error, where that
     /// is shorter than [`relocation_wait`](crate::ManagerOptions::relocation_wait).
     ///
+    /// One whose [`revert`](Self::revert) was interrupted so is looked after as often as it is
+    /// [followed back](crate::RelocationOptions::follow_back_every).
+    ///
     /// What fails is logged and tried again, after a pause that doubles up to a minute.
     ///
     /// # Cancel safety
@@ -72,6 +75,15 @@ impl Relocation {
         }
     }
 
+    /// One that is cut over may be on its way back, or not certified.
+    async fn look_after_moved(&self, client: ClientId) -> Result<()> {
+        let status = self.resume(client).await?;
+        if status.phase == Phase::Moved && self.options.follow_back {
+            return self.follow_back(client).await;
+        }
+        Ok(())
+    }
+
     async fn look_after(
         &self,
         room: &Semaphore,
@@ -82,8 +94,7 @@ impl Relocation {
         // Nobody closes it.
         let _place = room.acquire().await;
         let outcome: Result<()> = match status.phase {
-            Phase::Moved if !self.options.follow_back => Ok(()),
-            Phase::Moved if status.certificate.is_some() => self.follow_back(client).await,
+            Phase::Moved => self.look_after_moved(client).await,
             _ => self.resume(client).await.map(drop),
         };
         let (pause, failures) = match outcome {

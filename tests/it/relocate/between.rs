@@ -83,6 +83,46 @@ async fn who_looks_after_relocations_ends_what_was_interrupted_and_follows_back(
     Ok(())
 }
 
+#[tokio::test]
+async fn a_way_back_that_was_interrupted_is_ended_by_whoever_resumes_or_looks_after_it() -> Outcome {
+    for tended in [false, true] {
+        let fixture = Fixture::start(&HOST).await?;
+        let acme = fixture.shared_client("acme").await?.id;
+        let manager = fixture.manager().await?;
+        let db = manager.tenant(acme).await?;
+        fill(&db, "acme").await?;
+        let to = own_database(&fixture, "own", acme).await;
+        let relocation = relocation(&fixture).options(options());
+        relocation.start(acme, &to).await?;
+        db.update("agents").set("name", "late").all().execute().await?;
+        let mut superuser = connect(fixture.server().connect_options(&fixture.database("pool-1"))).await;
+        let stop = format!(
+            "create function stop() returns trigger language plpgsql as $$ begin raise exception 'not now'; end $$;
+             create trigger stop before insert or update on tenantry.placement for each row
+                 when (new.state = 'active' and new.client_id = '{acme}') execute function stop()"
+        );
+        run(&mut superuser, &stop).await;
+        let stopped = relocation.revert(acme).await;
+        assert!(matches!(&stopped, Err(Error::Statement { .. })), "{stopped:?}");
+        run(&mut superuser, "drop function stop() cascade").await;
+        if tended {
+            // Who waits does not notice.
+            let writing = async { db.insert("documents").set("title", "back").execute().await };
+            tokio::select! {
+                () = relocation.tend() => {}
+                written = writing => { written?; }
+            }
+        } else {
+            assert_eq!(relocation.resume(acme).await?.phase, Phase::Reverted);
+        }
+        let name = format!("select name from agents where client_id = '{acme}'");
+        assert_eq!(one::<String>(&mut superuser, &name).await, "late");
+        manager.close().await;
+        fixture.close().await;
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_target_lost_in_a_crash_is_brought_again() -> Outcome {
     let fixture = Fixture::start(&HOST).await?;
