@@ -1,9 +1,15 @@
 //! What can go wrong, told by who, what and which step.
 
 mod constraint;
+mod dual_store;
+mod fleet;
+mod footprint;
 mod kind;
 mod portable;
 mod relocation;
+mod repository;
+mod retrofit;
+mod seed;
 mod sqlstate;
 
 use std::sync::Arc;
@@ -13,9 +19,16 @@ use uuid::Uuid;
 
 pub use self::constraint::ConstraintKind;
 use self::constraint::named;
+pub use self::dual_store::DualStoreError;
+pub use self::fleet::FleetError;
+pub use self::footprint::FootprintError;
 pub use self::kind::ErrorKind;
+use self::kind::kind_of;
 pub use self::portable::PortableError;
 pub use self::relocation::RelocationError;
+pub use self::repository::RepositoryError;
+pub use self::retrofit::RetrofitError;
+pub use self::seed::SeedError;
 pub(crate) use self::sqlstate::{
     is_connection_failure, is_denied, is_lost_scope, is_lost_statement, is_of_failed_transaction,
     is_of_kernel, is_of_types, is_overtaken, was_never_sent,
@@ -411,6 +424,73 @@ pub enum Error {
         #[source]
         source: RelocationError,
     },
+    /// What clients take up could not be told.
+    #[error("{database}: the footprint could not be taken")]
+    Footprint {
+        /// The database by kind and owner.
+        database: String,
+        /// Why not.
+        #[source]
+        source: FootprintError,
+    },
+    /// A data set could not be read, applied or looked at. What was applied before it stays; apply it again.
+    #[error("{of} could not be seeded at {step}")]
+    Seed {
+        /// The data set, client or database.
+        of: String,
+        /// What was being done.
+        step: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<SeedError>,
+    },
+    /// A database of the fleet, or the fleet, could not be migrated or rolled back.
+    #[error("{database}: {step} failed")]
+    Fleet {
+        /// The database by kind and name, or the fleet.
+        database: String,
+        /// What was being done.
+        step: &'static str,
+        /// Why not.
+        #[source]
+        source: FleetError,
+    },
+    /// The database of the client is older than this program can serve.
+    #[error("client {client}: {database} is at {}, and version {minimum} of the host's migrations is needed", version_or_none(*version))]
+    SchemaTooOld {
+        /// The client.
+        client: ClientId,
+        /// The database by kind and owner.
+        database: String,
+        /// The newest of the host's migrations that it has; `None` where it says none.
+        version: Option<i64>,
+        /// What the manager was told to serve from.
+        minimum: i64,
+    },
+    /// A store that is on its way into PostgreSQL did not do what it was asked.
+    #[error("client {client}: {step} of the dual store {store} failed")]
+    DualStore {
+        /// The client.
+        client: ClientId,
+        /// The store's name.
+        store: String,
+        /// What was being done.
+        step: &'static str,
+        /// Why not.
+        #[source]
+        source: Box<DualStoreError>,
+    },
+    /// The tables of a database could not be made those of many clients, or not be made as they were.
+    #[error("{database} could not be retrofitted at {step}")]
+    Retrofit {
+        /// The database by kind and owner.
+        database: String,
+        /// What was being done, with the table.
+        step: String,
+        /// Why not.
+        #[source]
+        source: RetrofitError,
+    },
     /// The migrations of a database failed, or are not those that were applied to it.
     #[error("{database}: the {set} migrations failed")]
     Migration {
@@ -440,6 +520,13 @@ impl std::fmt::Display for MaybeClient {
 fn lifted(by: Option<&TierName>) -> String {
     by.map(|tier| format!("; tier {tier} allows more"))
         .unwrap_or_default()
+}
+
+fn version_or_none(version: Option<i64>) -> String {
+    version.map_or_else(
+        || "no known version".to_owned(),
+        |version| format!("version {version}"),
+    )
 }
 
 fn nearest(name: Option<&str>) -> String {

@@ -6,21 +6,30 @@
 //! ([`TenantQuery`], [`Rpc`]), begins transactions ([`TenantTx`]), or runs them until they are through
 //! ([`TenantDb::run`]). A [`TenantResolver`] finds the client of a request. [`PlatformDirectory`] holds clients, pools,
 //! tiers ([`TierCatalog`]) and credentials, sealed by the keys of a [`KeyProvider`]; [`Provisioning`] sets clients up.
-//! [`schema`] installs kernels and host migrations. [`Error`] says who, what and which step; [`Error::kind`] says what
-//! to do about it.
+//! [`schema`] installs kernels and host migrations, [`Fleet`] brings all databases to them, [`Seed`] applies data sets.
+//! [`Relocation`] moves a client between databases, [`Retrofit`] makes tables that had one client those of many, and
+//! [`DualStore`] takes a store of a client into PostgreSQL. [`Footprints`] tells what clients take up, and who has outgrown
+//! a pool; [`Doctor`] what is wrong with an installation. [`Error`] says who, what and which step; [`Error::kind`] says
+//! what to do about it.
 
 mod client;
 mod database;
 mod directory;
+mod doctor;
+mod dual_store;
 mod error;
+mod fleet;
+mod footprint;
 mod plan;
 mod provision;
 mod query;
 mod relocate;
 mod resolver;
+mod retrofit;
 mod routing;
 pub mod schema;
 mod secret;
+mod seed;
 pub mod telemetry;
 mod tenant;
 #[cfg(feature = "testing")]
@@ -34,11 +43,28 @@ pub use self::client::{
 pub use self::database::{ConnectionOptions, DedicatedPool, Isolation, PoolStatistics, TransactionOptions};
 pub use self::directory::{
     AuditEntry, AuditFilter, Binding, Change, Changes, ClientCursor, ClientFilter, ClientPage, ClientUpdate,
-    CredentialRecord, Directory, Following, InvalidClientCursor, Month, PlatformDirectory, PoolRecord,
-    ResealOptions, Resealed, TakeUsage, TakenUsage, UnknownBinding, UnknownMonth, Unopened, Usage,
+    CredentialRecord, Directory, FleetOwner, Following, InvalidClientCursor, Month, PlatformDirectory,
+    PoolRecord, ResealOptions, Resealed, TakeUsage, TakenUsage, UnknownBinding, UnknownMonth, Unopened,
+    Usage,
+};
+pub use self::doctor::{Diagnosis, Doctor, DoctorOptions, Severity, Symptom};
+pub use self::dual_store::{
+    Comparison, ComparisonStatistics, Copied, Divergence, DivergenceKind, DualStore, DualStoreOptions,
+    DualStoreStatus, PendingRepair, PostgresRepository, Record, Repository, StorePhase, UnknownStorePhase,
 };
 pub use self::error::{
-    ConstraintKind, Error, ErrorKind, MaybeClient, PortableError, RelocationError, Result,
+    ConstraintKind, DualStoreError, Error, ErrorKind, FleetError, FootprintError, MaybeClient, PortableError,
+    RelocationError, RepositoryError, Result, RetrofitError, SeedError,
+};
+pub use self::fleet::{
+    DatabaseStatus, Deferral, DeferredDatabase, FailedDatabase, Fleet, FleetDatabase, FleetDrift, FleetEnd,
+    FleetEntry, FleetEvent, FleetEvents, FleetFinding, FleetOptions, FleetPlan, FleetReport, FleetStatus,
+    MigrationDirection, OnFailure, PlannedDatabase, PlannedMigration, Ring, Settled,
+};
+pub use self::footprint::{
+    CapacityReport, Figure, Footprint, FootprintOptions, Footprints, Freed, GrowthBounds, LargeClient,
+    LatestChange, Outgrown, Outgrowth, PoolCapacity, PoolFootprint, PoolTable, TableFootprint, Total,
+    UnreadPool,
 };
 pub use self::plan::{
     Feature, Features, Grace, Hosting, InvalidCatalog, InvalidPlanName, Limit, Limits, Settings, Tier,
@@ -62,10 +88,18 @@ pub use self::relocate::{
 pub use self::resolver::{
     Claims, Entitlement, HeaderLookup, NamedBy, ResolverOptions, Source, TenantRequest, TenantResolver,
 };
+pub use self::retrofit::{
+    Assign, DeprecationHook, HostTriggers, LegacyCall, LegacyCaller, LegacyCalls, PlannedStep, Retrofit,
+    RetrofitFinding, RetrofitOptions, RetrofitPhase, RetrofitPlan, RetrofitState, RetrofitStatus,
+};
 pub use self::routing::{ClientConnectionManager, ManagerOptions};
 pub use self::schema::vectors::Metric;
 pub use self::secret::{
     CredentialKind, CredentialValidator, InvalidCredentialName, InvalidKeyring, KeyProvider, Keyring,
     NoDummies, Provider, Sealed, SealedFor, SecretError,
+};
+pub use self::seed::{
+    DataSet, EnvironmentSecrets, Extra, SecretFile, SecretForm, SecretSource, Seed, SeedFinding,
+    SeedFindingKind, SeedReport, SeedVerification, SeededTable, SharedRows, VerifiedTable,
 };
 pub use self::tenant::{Attempt, RunOptions, TenantDb, TenantTx};

@@ -24,6 +24,10 @@
 //! `sqlx::query`, is off on pool databases for the same reason. On a dedicated database there are no tickets, and it is
 //! sqlx's log that tells of statements, at debug, and from a second on at warn; it holds no bound values either.
 //!
+//! A run over the [`Fleet`](crate::Fleet) tells at info level of each migration that was applied or rolled back
+//! (`database`, `set`, `version`, `direction`, `elapsed`), of databases that have to wait (`why`), and of its end (`end`,
+//! `done`, `current`, `failed`, `deferred`); at warn level of databases that failed.
+//!
 //! The counters of each pool database are [`PoolStatistics`](crate::PoolStatistics). No span, event or counter
 //! holds a ticket, a credential, a bound value or a row.
 

@@ -24,6 +24,7 @@ pub(crate) mod often_moved;
 mod parts;
 pub(crate) mod provisioned;
 pub(crate) mod remembered;
+pub(crate) mod retrofitted;
 pub(crate) mod scope_targets;
 pub(crate) mod search_targets;
 pub(crate) mod searched;

@@ -15,10 +15,11 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::catalogue_cell::CatalogueCell;
 use super::own_indexes::OwnIndexCell;
+use super::pool_database::expect_version;
 use crate::client::ClientId;
 use crate::directory::Fingerprint;
 use crate::error::{Error, Result};
-use crate::schema::Catalogue;
+use crate::schema::{Catalogue, host_version};
 
 /// The open pools of dedicated databases: bounded in number, the least recently used idle one makes room.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(crate) struct DedicatedPools {
     pool_options: PgPoolOptions,
     max_pools: u32,
     wait: Duration,
+    minimum_host_version: Option<i64>,
     room: Arc<Semaphore>,
     /// The slot of every client that is routed to or open, so that all its routes share one pool.
     known: Mutex<HashMap<ClientId, Weak<Slot>>>,
@@ -80,11 +82,17 @@ pub struct DedicatedPool {
 }
 
 impl DedicatedPools {
-    pub(crate) fn new(max_pools: u32, wait: Duration, pool_options: PgPoolOptions) -> Self {
+    pub(crate) fn new(
+        max_pools: u32,
+        wait: Duration,
+        pool_options: PgPoolOptions,
+        minimum_host_version: Option<i64>,
+    ) -> Self {
         Self {
             pool_options,
             max_pools,
             wait,
+            minimum_host_version,
             room: Arc::new(Semaphore::new(max_pools as usize)),
             known: Mutex::default(),
             open: Mutex::default(),
@@ -269,6 +277,33 @@ impl DedicatedDatabase {
         Box::pin(self.open_once()).await
     }
 
+    /// Refuses the client where its database is older than it may be. One that is not open is asked as it opens.
+    pub(crate) async fn expect_version(&self) -> Result<()> {
+        if self.pools.minimum_host_version.is_none() {
+            return Ok(());
+        }
+        let Some(open) = self.opened() else { return Ok(()) };
+        self.check_version(&open, &self.label()).await
+    }
+
+    async fn check_version(&self, pool: &PgPool, label: &str) -> Result<()> {
+        let minimum = self.pools.minimum_host_version;
+        if minimum.is_none() {
+            return Ok(());
+        }
+        let version = async { host_version(&mut *pool.acquire().await?).await };
+        let version = version.await.map_err(|source| Error::Unreachable {
+            database: label.to_owned(),
+            step: "reading its version",
+            source: source.into(),
+        })?;
+        expect_version(self.client, label, version, minimum)
+    }
+
+    fn label(&self) -> String {
+        format!("dedicated database of client {}", self.client)
+    }
+
     async fn open_once(&self) -> Result<DedicatedPool> {
         let asked = Instant::now();
         let mut last_failure = self.slot.opening.lock().await;
@@ -287,7 +322,7 @@ impl DedicatedDatabase {
 
     async fn open(&self) -> Result<DedicatedPool> {
         let room = self.pools.room(self.client).await?;
-        let label = format!("dedicated database of client {}", self.client);
+        let label = self.label();
         let unreachable = |step| {
             let database = label.clone();
             move |source: sqlx::Error| Error::Unreachable {
@@ -303,6 +338,7 @@ impl DedicatedDatabase {
             .connect_with(self.slot.connect.clone())
             .await
             .map_err(unreachable("connecting"))?;
+        self.check_version(&pool, &label).await?;
         let catalogue = if let Some(known) = &self.slot.catalogue {
             Arc::clone(known)
         } else {

@@ -3,7 +3,7 @@
     reason = "ends the transaction that reads the catalogue"
 )]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
@@ -16,11 +16,13 @@ use super::own_indexes::OwnIndexCell;
 use super::scope_keys::{KeySource, ScopeKeys};
 use super::statistics::PoolStatistics;
 use super::transaction::TransactionOptions;
-use crate::client::ClientRecord;
+use crate::client::{ClientId, ClientRecord};
 use crate::directory::{Binding, PoolRecord};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::Guards;
-use crate::schema::{Catalogue, Strictness, check_pool, value_of_each_type};
+use crate::schema::{Catalogue, Strictness, check_pool, host_version, value_of_each_type};
+
+const READING_VERSION: &str = "reading its version";
 
 /// A pool database that was found safe and is open.
 #[derive(Debug)]
@@ -29,12 +31,16 @@ pub(crate) struct PoolDatabase {
     catalogue: CatalogueCell,
     security_definers: Arc<[String]>,
     own_indexes: Arc<OwnIndexCell>,
+    minimum_host_version: Option<i64>,
+    /// As it was read last, where there is a minimum.
+    host_version: Mutex<Option<i64>>,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct PoolDatabaseOptions {
     pub(crate) connections: ConnectionOptions,
     pub(crate) strictness: Strictness,
+    pub(crate) minimum_host_version: Option<i64>,
     /// The functions that may be called although they run past row-level security.
     pub(crate) security_definers: Arc<[String]>,
 }
@@ -63,6 +69,13 @@ impl PoolDatabase {
                 connections.expect_types(query);
             }
         }
+        let minimum_host_version = options.minimum_host_version;
+        let host_version = match minimum_host_version {
+            Some(_) => host_version(&mut conn)
+                .await
+                .map_err(|source| connections.unreachable(READING_VERSION, source))?,
+            None => None,
+        };
         let security_definers = options.security_definers;
         let catalogue = load(&connections, &security_definers, conn).await?;
         tracing::info!(database = connections.label, "a pool database was opened");
@@ -73,7 +86,37 @@ impl PoolDatabase {
             catalogue: CatalogueCell::new(catalogue),
             security_definers,
             own_indexes: Arc::default(),
+            minimum_host_version,
+            host_version: Mutex::new(host_version),
         })
+    }
+
+    /// Reads again how far the host's migrations are, where that matters.
+    ///
+    /// # Cancel safety
+    /// Dropped, the connection closes.
+    pub(crate) async fn read_version(&self) -> Result<()> {
+        if self.minimum_host_version.is_none() {
+            return Ok(());
+        }
+        let mut conn = self.connections.connect_unbound().await?;
+        let version = host_version(&mut conn)
+            .await
+            .map_err(|source| self.connections.unreachable(READING_VERSION, source))?;
+        *self.host_version.lock().unwrap_or_else(PoisonError::into_inner) = version;
+        leave(conn).await;
+        Ok(())
+    }
+
+    /// Refuses the client where the database is older than it may be.
+    pub(crate) fn expect_version(&self, client: ClientId) -> Result<()> {
+        let version = *self.host_version.lock().unwrap_or_else(PoisonError::into_inner);
+        expect_version(
+            client,
+            &self.connections.label,
+            version,
+            self.minimum_host_version,
+        )
     }
 
     /// A connection bound to the client, for one statement by itself.
@@ -129,9 +172,31 @@ async fn load(
         .await
         .map_err(|source| connections.unreachable("reading its catalogue", source))?;
     catalogue.allow_security_definers(security_definers);
+    leave(conn).await;
+    Ok(catalogue)
+}
+
+async fn leave(mut conn: PgConnection) {
     // A pooler closes the session of one who leaves in the middle of a transaction. For the rest, the server
     // notices a closed socket as well as a farewell.
     let _ = conn.execute(sqlx::raw_sql("COMMIT")).await;
     let _ = conn.close().await;
-    Ok(catalogue)
+}
+
+/// Refuses a client whose database is older than it may be, or does not say.
+pub(super) fn expect_version(
+    client: ClientId,
+    database: &str,
+    version: Option<i64>,
+    minimum: Option<i64>,
+) -> Result<()> {
+    match minimum {
+        Some(minimum) if version.is_none_or(|version| version < minimum) => Err(Error::SchemaTooOld {
+            client,
+            database: database.to_owned(),
+            version,
+            minimum,
+        }),
+        _ => Ok(()),
+    }
 }

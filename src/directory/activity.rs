@@ -1,6 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "keeps when clients were last in use")]
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
 
 use super::PlatformDirectory;
 use super::platform::failed;
@@ -44,5 +45,23 @@ impl PlatformDirectory {
         .fetch_all(&self.db)
         .await
         .map_err(failed("listing inactive clients"))
+    }
+
+    /// When a manager last told that it looked a client up, of those that one ever did.
+    pub(crate) async fn last_seen(&self, clients: &[ClientId]) -> Result<HashMap<ClientId, SystemTime>> {
+        let ids: Vec<_> = clients.iter().map(ClientId::as_uuid).collect();
+        let rows: Vec<(ClientId, i64)> = sqlx::query_as(
+            "select client_id, (extract(epoch from seen_at) * 1000000)::bigint from platform.activity
+             where client_id = any ($1)",
+        )
+        .bind(ids)
+        .fetch_all(&self.db)
+        .await
+        .map_err(failed("reading who was in use"))?;
+        let moment = |micros: i64| SystemTime::UNIX_EPOCH + Duration::from_micros(micros.unsigned_abs());
+        Ok(rows
+            .into_iter()
+            .map(|(client, at)| (client, moment(at)))
+            .collect())
     }
 }

@@ -238,7 +238,8 @@ impl Entry {
         let named = [before, self.after].into_iter().flatten();
         named
             .map(|name| match self.table.as_str() {
-                "pools" => name
+                // The schema of a pool is named by its pool.
+                "pools" | "known_schemas" => name
                     .parse::<Uuid>()
                     .map_or(Change::Everything, |id| Change::Pool(PoolId::from(id))),
                 "tiers" => Change::Tier(TierName::from(name.as_str())),

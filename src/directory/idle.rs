@@ -24,6 +24,8 @@ struct Inner {
     admins: Mutex<HashMap<PoolId, (Fingerprint, PgPool)>>,
     /// To the platform database, each for as long as a client is set up.
     locks: PgPool,
+    /// To the platform database, each for as long as records of a dual store are written.
+    keys: PgPool,
 }
 
 /// How long a connection is kept that nobody uses.
@@ -35,12 +37,17 @@ const MOST_ADMINS: u32 = 4;
 /// How many clients a process sets up at once; more wait.
 const MOST_LOCKS: u32 = 16;
 
+/// How many writes of dual stores a process is at, at once; more wait.
+const MOST_KEYS: u32 = 16;
+
 impl Idle {
     pub(super) fn new(platform: PgConnectOptions, wait: Duration) -> Self {
-        let locks = pool(MOST_LOCKS, wait).connect_lazy_with(platform);
+        let locks = pool(MOST_LOCKS, wait).connect_lazy_with(platform.clone());
+        let keys = pool(MOST_KEYS, wait).connect_lazy_with(platform);
         let inner = Inner {
             admins: Mutex::default(),
             locks,
+            keys,
         };
         Self {
             inner: Arc::new(inner),
@@ -49,6 +56,10 @@ impl Idle {
 
     pub(super) fn locks(&self) -> &PgPool {
         &self.inner.locks
+    }
+
+    pub(super) fn keys(&self) -> &PgPool {
+        &self.inner.keys
     }
 
     /// The connections to a pool database by that URL. Those by another are not used any more.
@@ -74,6 +85,7 @@ impl Idle {
         };
         join_all(admins.values().map(|(_, pool)| pool.close())).await;
         self.inner.locks.close().await;
+        self.inner.keys.close().await;
     }
 }
 

@@ -10,6 +10,7 @@ mod credentials;
 mod feed;
 mod following;
 mod idle;
+mod known_schemas;
 mod lease;
 mod look_ups;
 mod platform;
@@ -33,6 +34,8 @@ pub use self::clients::{ClientCursor, ClientFilter, ClientPage, ClientUpdate, In
 pub(crate) use self::connection_url::{Fingerprint, connect_options};
 pub use self::credentials::CredentialRecord;
 pub use self::following::Following;
+pub use self::known_schemas::FleetOwner;
+pub(crate) use self::known_schemas::write_schema;
 pub(crate) use self::lease::Lease;
 pub use self::platform::PlatformDirectory;
 pub(crate) use self::platform::{failed, refused};

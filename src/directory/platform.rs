@@ -51,8 +51,8 @@ const MAX_CONNECTIONS: u32 = 5;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl PlatformDirectory {
-    /// Connects to the platform database. At most: 5 connections for look-ups, 5 for the rest, 2 to hear of changes
-    /// and 16 for clients that are being set up, each waited for up to 10 seconds; and 4 to each pool database that
+    /// Connects to the platform database. At most: 5 connections for look-ups, 5 for the rest, 2 to hear of changes,
+    /// 16 for clients that are being set up and 16 for writes of dual stores, each waited for up to 10 seconds; and 4 to each pool database that
     /// clients are placed in, closed after 30 seconds without use.
     ///
     /// # Errors
@@ -115,6 +115,21 @@ impl PlatformDirectory {
         join3(self.db.close(), self.look_ups.close(), self.idle.close()).await;
     }
 
+    /// The pools, in the order that they are filled in.
+    ///
+    /// # Errors
+    /// [`Error::Platform`] where the database does not answer.
+    pub async fn pools(&self) -> Result<Vec<PoolRecord>> {
+        let rows: Vec<PoolRow> = sqlx::query_as(
+            "select id, name, app_connection, binding, scope_key, scope_key_id, capacity, client_count, active
+             from platform.pools order by position",
+        )
+        .fetch_all(&self.db)
+        .await
+        .map_err(failed("listing pools"))?;
+        rows.into_iter().map(PoolRow::into_record).collect()
+    }
+
     /// The row, if there is one, in one round trip.
     pub(crate) async fn look_up<T>(
         &self,
@@ -129,6 +144,11 @@ impl PlatformDirectory {
     /// A connection to the platform database that is held for long, beside those for short work.
     pub(crate) async fn lock_connection(&self) -> sqlx::Result<PoolConnection<Postgres>> {
         self.idle.locks().acquire().await
+    }
+
+    /// A connection to the platform database that holds records of a dual store while they are written.
+    pub(crate) async fn key_connection(&self) -> sqlx::Result<PoolConnection<Postgres>> {
+        self.idle.keys().acquire().await
     }
 
     /// Connections to a pool database by that URL, for short work of its admin role.

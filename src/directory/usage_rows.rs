@@ -3,6 +3,8 @@
     reason = "what clients used, in the platform database"
 )]
 
+use std::collections::HashMap;
+
 use sqlx::PgPool;
 
 use super::{Month, PlatformDirectory, TakeUsage, TakenUsage, Usage, failed};
@@ -75,15 +77,37 @@ impl PlatformDirectory {
         .await
         .map_err(failed("reading usage"))?;
         rows.into_iter()
-            .map(|(limit, month, used)| {
-                let limit = limit.parse().map_err(|error: crate::plan::InvalidPlanName| {
-                    invalid(client, "the name of a usage", &error.to_string())
-                })?;
-                let month = read(client, &month)?;
-                Ok(Usage { limit, month, used })
-            })
+            .map(|(limit, month, used)| read_usage(client, &limit, &month, used))
             .collect()
     }
+
+    /// What each of the clients has used of its metered limits this month, in order of their names.
+    pub(crate) async fn usage_of_month(&self, clients: &[ClientId]) -> Result<HashMap<ClientId, Vec<Usage>>> {
+        let ids: Vec<_> = clients.iter().map(ClientId::as_uuid).collect();
+        let rows: Vec<(ClientId, String, String, i64)> = sqlx::query_as(
+            "select client_id, name, to_char(month, 'YYYY-MM'), used from platform.usage u
+             where client_id = any ($1) and u.month = date_trunc('month', now() at time zone 'utc')::date
+             order by name",
+        )
+        .bind(ids)
+        .fetch_all(&self.db)
+        .await
+        .map_err(failed("reading usage"))?;
+        let mut of = HashMap::<_, Vec<_>>::new();
+        for (client, limit, month, used) in rows {
+            let usage = read_usage(client, &limit, &month, used)?;
+            of.entry(client).or_default().push(usage);
+        }
+        Ok(of)
+    }
+}
+
+fn read_usage(client: ClientId, limit: &str, month: &str, used: i64) -> Result<Usage> {
+    let limit = limit.parse().map_err(|error: crate::plan::InvalidPlanName| {
+        invalid(client, "the name of a usage", &error.to_string())
+    })?;
+    let month = read(client, month)?;
+    Ok(Usage { limit, month, used })
 }
 
 fn read(client: ClientId, month: &str) -> Result<Month> {

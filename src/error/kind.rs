@@ -68,12 +68,18 @@ impl Error {
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
             Self::Portable { source, .. } => source.kind(),
             Self::Relocation { source, .. } => source.kind(),
+            Self::Footprint { source, .. } => source.kind(),
+            Self::Seed { source, .. } => source.kind(),
+            Self::Fleet { source, .. } => source.kind(),
+            Self::DualStore { source, .. } => source.kind(),
+            Self::Retrofit { source, .. } => source.kind(),
             Self::NoPoolWithRoom { .. }
             | Self::MissingCredential { .. }
             | Self::WrongKey { .. }
             | Self::Invalid { .. }
             | Self::UnsafeDatabase { .. }
             | Self::Unsupported { .. }
+            | Self::SchemaTooOld { .. }
             | Self::Migration { .. } => ErrorKind::Installation,
         }
     }
@@ -84,7 +90,7 @@ impl Error {
     }
 }
 
-fn kind_of(error: &sqlx::Error) -> ErrorKind {
+pub(super) fn kind_of(error: &sqlx::Error) -> ErrorKind {
     if is_connection_failure(error) {
         return ErrorKind::Ambiguous;
     }

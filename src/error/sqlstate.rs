@@ -1,7 +1,7 @@
 //! What an error of sqlx means: by its SQLSTATE, where the server answered.
 
-use super::Error;
 use super::constraint::Violation;
+use super::{Error, RetrofitError, SeedError};
 use crate::client::{ClientId, ClientStatus};
 
 impl Error {
@@ -25,7 +25,16 @@ impl Error {
             | Self::Platform { source, .. }
             | Self::TypeMismatch { source, .. }
             | Self::CommitUnknown { source, .. }
-            | Self::Unreachable { source, .. } => source.as_database_error(),
+            | Self::Unreachable { source, .. }
+            | Self::Retrofit {
+                source: RetrofitError::Statement(source),
+                ..
+            } => source.as_database_error(),
+            Self::Seed { source, .. } => match &**source {
+                SeedError::Statement { source, .. } => source.as_database_error(),
+                _ => None,
+            },
+            Self::Fleet { source, .. } => source.database(),
             _ => None,
         }
     }

@@ -229,7 +229,7 @@ impl PlatformDirectory {
     }
 
     /// A connection to the database of its own of a client, deleted or not, as its admin role.
-    pub(super) async fn dedicated_admin(&self, id: ClientId) -> Result<PgConnection> {
+    pub(crate) async fn dedicated_admin(&self, id: ClientId) -> Result<PgConnection> {
         let url = self.dedicated_admin_url(id).await?;
         connect_admin(&url, format!("client {id}")).await
     }

@@ -6,9 +6,11 @@ use sqlx::query::Query;
 use sqlx::{Connection, PgConnection, Postgres};
 
 use crate::client::{ClientId, Epoch, PoolId};
-use crate::directory::{Binding, PlatformDirectory, column, connect_options, failed, of_pool, refused};
+use crate::directory::{
+    Binding, FleetOwner, PlatformDirectory, column, connect_options, failed, of_pool, refused, write_schema,
+};
 use crate::error::{Error, Result};
-use crate::schema;
+use crate::schema::{self, SchemaState};
 use crate::secret::{ScopeKey, Sealed};
 
 /// A pool database to take clients: its name, its connections and its capacity.
@@ -73,6 +75,7 @@ impl PlatformDirectory {
         let owner = || format!("pool {}", pool.name);
         let mut admin = connect_admin(&pool.admin_url, owner()).await?;
         let key = new_scope_key(&mut admin, &owner).await?;
+        let state = state_of(&mut admin, owner()).await?;
         let _ = admin.close().await;
 
         let app = self
@@ -100,6 +103,9 @@ impl PlatformDirectory {
         .execute(writing.conn()?)
         .await
         .map_err(|source| refused("registering", owner(), source))?;
+        write_schema(writing.conn()?, FleetOwner::Pool(id), &state, None)
+            .await
+            .map_err(failed("registering"))?;
         writing.commit().await?;
         Ok(id)
     }
@@ -192,6 +198,12 @@ impl PlatformDirectory {
         writing.commit().await
     }
 
+    /// Notes what the schema of a database is.
+    pub(super) async fn know_schema(&self, of: FleetOwner, admin: &mut PgConnection) -> Result<()> {
+        let state = state_of(admin, format!("{} database {}", of.kind(), of.as_uuid())).await?;
+        self.note_schema(of, &state).await
+    }
+
     /// Places a client in the pool database, as being served there under that epoch.
     pub(super) async fn place(&self, client: ClientId, pool: PoolId, epoch: Epoch) -> Result<()> {
         let url = self.pool_admin_url(pool).await?;
@@ -205,7 +217,7 @@ impl PlatformDirectory {
     }
 
     /// A connection to the pool database as its admin role.
-    pub(super) async fn pool_admin(&self, pool: PoolId) -> Result<PgConnection> {
+    pub(crate) async fn pool_admin(&self, pool: PoolId) -> Result<PgConnection> {
         let url = self.pool_admin_url(pool).await?;
         connect_admin(&url, format!("pool {pool}")).await
     }
@@ -239,6 +251,16 @@ async fn new_scope_key(admin: &mut PgConnection, owner: &(impl Fn() -> String + 
     })?;
     schema::install_scope_key(admin, &key).await?;
     Ok(key)
+}
+
+async fn state_of(admin: &mut PgConnection, database: String) -> Result<SchemaState> {
+    SchemaState::read(admin)
+        .await
+        .map_err(|source| Error::Unreachable {
+            database,
+            step: "reading its schema",
+            source: source.into(),
+        })
 }
 
 pub(super) async fn connect_admin(url: &SecretString, owner: String) -> Result<PgConnection> {

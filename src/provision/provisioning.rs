@@ -17,7 +17,9 @@ use super::database_provisioner::{DatabaseProvisioner, DedicatedUrls, HookError}
 use super::erase::{EraseOptions, EraseReport};
 use super::pool::connect_admin;
 use crate::client::{ClientId, ClientRecord, ClientRef, ClientStatus, Placement};
-use crate::directory::{Directory, PlatformDirectory, column, connect_options, failed, of_client};
+use crate::directory::{
+    Directory, FleetOwner, PlatformDirectory, column, connect_options, failed, of_client,
+};
 use crate::error::{Error, Result};
 use crate::routing::ClientConnectionManager;
 use crate::schema;
@@ -340,6 +342,9 @@ impl Provisioning {
         let (id, app_role) = (record.id, self.app_role(record).await?);
         let mut admin = self.platform.dedicated_admin(id).await?;
         schema::apply_to_dedicated(&mut admin, &app_role, id, self.host).await?;
+        self.platform
+            .know_schema(FleetOwner::Client(id), &mut admin)
+            .await?;
         let _ = admin.close().await;
         Ok(())
     }

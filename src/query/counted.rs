@@ -252,6 +252,19 @@ impl TenantTx {
         }
         Ok(())
     }
+
+    /// As [`reserve`](Self::reserve), for rows of that table, whatever they count towards.
+    pub(crate) async fn reserve_rows(&mut self, table: &str, rows: usize) -> Result<()> {
+        let counted = Counted::of_table(&On::Tx(self), table).await?;
+        if let Some(counted) = counted {
+            let adds = Adds {
+                rows,
+                may_be_there: false,
+            };
+            counted.admit(self, adds).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Two limits of one number wait for each other, and nothing worse.

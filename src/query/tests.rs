@@ -66,7 +66,7 @@ fn spelt<V: Verb>(mut query: TenantQuery<'_, V>, catalogue: &Catalogue, on: On, 
 /// A handle that is never asked for its database: the tests say what it is.
 fn db() -> TenantDb {
     let id = ClientId::from(OWN);
-    let pools = Arc::new(DedicatedPools::new(1, Duration::ZERO, PgPoolOptions::new()));
+    let pools = Arc::new(DedicatedPools::new(1, Duration::ZERO, PgPoolOptions::new(), None));
     let database = pools.database(id, &"".into(), PgConnectOptions::new_without_pgpass());
     let freshness = Arc::new(Freshness::new(Duration::ZERO));
     freshness.heard();

@@ -89,6 +89,7 @@ impl ClientConnectionManager {
             options.max_dedicated_pools,
             options.dedicated_wait,
             options.dedicated_pool,
+            options.minimum_host_version,
         );
         let freshness = Arc::new(Freshness::new(options.max_staleness));
         let inner = Arc::new_cyclic(|this| Inner {
@@ -101,6 +102,7 @@ impl ClientConnectionManager {
             pool_options: PoolDatabaseOptions {
                 security_definers: options.security_definers.into(),
                 connections: options.pool_connections,
+                minimum_host_version: options.minimum_host_version,
                 strictness: Strictness {
                     known_leaks: options.known_leaks,
                 },
@@ -129,7 +131,7 @@ impl ClientConnectionManager {
     /// [`Error::UnknownClient`]; [`Error::NotServed`] where it is provisioning, suspended or archived;
     /// [`Error::MissingCredential`], [`Error::WrongKey`] and [`Error::Invalid`] where its database's
     /// credentials are not in order; [`Error::Unreachable`]; [`Error::UnsafeDatabase`] where its pool
-    /// database is not safe to serve from; [`Error::Platform`]; [`Error::Closed`].
+    /// database is not safe to serve from; [`Error::SchemaTooOld`]; [`Error::Platform`]; [`Error::Closed`].
     ///
     /// # Cancel safety
     /// Dropped, nothing is left open but what others wait for too.
@@ -239,8 +241,16 @@ impl Inner {
         }
         self.follower.looked_up(record.id);
         let (database, pool) = match record.placement {
-            Placement::Pool(pool) => (Database::Pool(self.pool(pool).await?), Some(Change::Pool(pool))),
-            Placement::Dedicated => (Database::Dedicated(self.dedicated(&record).await?), None),
+            Placement::Pool(pool) => {
+                let database = self.pool(pool).await?;
+                database.expect_version(record.id)?;
+                (Database::Pool(database), Some(Change::Pool(pool)))
+            }
+            Placement::Dedicated => {
+                let database = self.dedicated(&record).await?;
+                database.expect_version().await?;
+                (Database::Dedicated(database), None)
+            }
         };
         self.tier_plans.share(&mut record);
         let made_of = [
@@ -332,6 +342,10 @@ impl Described for Pool<'_> {
         let options = self.inner.pool_options.clone();
         let database = PoolDatabase::open(&self.record, connect, keys, options).await?;
         Ok((database, self.fresh))
+    }
+
+    async fn look_again(&self, database: &PoolDatabase) -> Result<()> {
+        database.read_version().await
     }
 
     fn into_fresh(self) -> Fresh {

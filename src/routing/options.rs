@@ -29,6 +29,7 @@ pub struct ManagerOptions {
     pub(super) following: Following,
     pub(super) known_leaks: KnownLeaks,
     pub(super) security_definers: Vec<String>,
+    pub(super) minimum_host_version: Option<i64>,
     pub(super) plans: PlanOptions,
 }
 
@@ -53,6 +54,7 @@ impl ManagerOptions {
             following: Following::default(),
             known_leaks: KnownLeaks::Warn,
             security_definers: Vec::new(),
+            minimum_host_version: None,
             plans: PlanOptions::default(),
         }
     }
@@ -151,6 +153,16 @@ impl ManagerOptions {
     pub fn allow_security_definer<F: Into<String>>(mut self, functions: impl IntoIterator<Item = F>) -> Self {
         self.security_definers
             .extend(functions.into_iter().map(Into::into));
+        self
+    }
+
+    /// The oldest of the host's migrations that this program can serve from: the clients of a database that is older are
+    /// refused with [`Error::SchemaTooOld`](crate::Error::SchemaTooOld), when it is opened, and as soon as a roll back of
+    /// the [`Fleet`](crate::Fleet) takes it there. The databases are asked, as they are opened and as their changes are
+    /// heard of, and not for a statement. Defaults to none.
+    #[must_use]
+    pub fn minimum_host_version(mut self, version: i64) -> Self {
+        self.minimum_host_version = Some(version);
         self
     }
 

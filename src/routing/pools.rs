@@ -38,6 +38,9 @@ pub(super) trait Described: Send {
     /// Tells it from another connection or binding.
     fn fingerprint(&self) -> Fingerprint;
 
+    /// Sees what may have changed in a database that is open.
+    fn look_again(&self, database: &PoolDatabase) -> impl Future<Output = Result<()>> + Send;
+
     /// Whether it still holds.
     fn into_fresh(self) -> Fresh;
 
@@ -86,11 +89,14 @@ impl Pools {
     {
         let described = describe().await?;
         let fingerprint = described.fingerprint();
-        if let Some(open) = &mut *known.open.write().unwrap_or_else(PoisonError::into_inner)
-            && open.fingerprint == fingerprint
-        {
-            open.fresh = described.into_fresh();
-            return Ok(Arc::clone(&open.database));
+        if let Some(database) = known.open_as(fingerprint) {
+            described.look_again(&database).await?;
+            if let Some(open) = &mut *known.open.write().unwrap_or_else(PoisonError::into_inner)
+                && open.fingerprint == fingerprint
+            {
+                open.fresh = described.into_fresh();
+            }
+            return Ok(database);
         }
         let (database, fresh) = described.open().await?;
         let database = Arc::new(database);
@@ -136,6 +142,14 @@ impl Pools {
 }
 
 impl Known {
+    /// The open database, where it is open as that.
+    fn open_as(&self, fingerprint: Fingerprint) -> Option<Arc<PoolDatabase>> {
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
+        open.as_ref()
+            .filter(|open| open.fingerprint == fingerprint)
+            .map(|open| Arc::clone(&open.database))
+    }
+
     fn fresh(&self) -> Option<Arc<PoolDatabase>> {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.as_ref()

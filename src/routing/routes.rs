@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn tenant(routes: &Routes, asked: Asked, id: ClientId) -> Arc<Tenant> {
-        let pools = Arc::new(DedicatedPools::new(1, HOUR, PgPoolOptions::new()));
+        let pools = Arc::new(DedicatedPools::new(1, HOUR, PgPoolOptions::new(), None));
         let subjects = [Some(Change::Client(id)), None, None];
         Arc::new(Tenant {
             record: ClientRecord {

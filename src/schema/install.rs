@@ -3,13 +3,20 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
 
+use super::migrations_lock::lock_migrations;
+use super::state::fingerprint_of;
 use crate::client::{ClientId, Epoch};
 use crate::error::{Error, Result};
 use crate::secret::ScopeKey;
+
+/// Where the kernel's migrations are noted in a pool or dedicated database.
+pub(crate) const KERNEL_LEDGER: &str = "tenantry.migrations";
+
+/// How long a process waits for another that migrates the same database.
+const LOCK_WAIT: Duration = Duration::from_mins(10);
 
 /// What [`apply_to_pool`] or [`apply_to_dedicated`] left in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +24,12 @@ use crate::secret::ScopeKey;
 pub struct Installed {
     /// The newest of the host's migrations, `None` where it has none.
     pub host_version: Option<i64>,
-    /// SHA-256 over versions and checksums of the host's migrations, in order.
+    /// SHA-256 over versions and checksums of the host's migrations, in order; down migrations do not count.
     pub host_checksum: Vec<u8>,
 }
 
 /// Brings a pool database to the crate's kernel and the host's schema. Safe to run again, and by several
-/// processes at once: they queue on the migrator's lock.
+/// processes at once: they wait for each other, for ten minutes at most. [`Fleet`](crate::Fleet) does it for all.
 ///
 /// `admin` is a connection as the admin role, which owns the database; `app_role` is the role that the
 /// manager will connect as. The extension `vector` must be creatable by the admin role where the host's
@@ -38,11 +45,7 @@ pub struct Installed {
 /// cancellation: it holds the migrator's lock.
 pub async fn apply_to_pool(admin: &mut PgConnection, app_role: &str, host: &Migrator) -> Result<Installed> {
     let database = name_of(admin, "pool").await?;
-    let kernel = kernel(
-        sqlx::migrate!("migrations/pool").migrations.into_owned(),
-        "tenantry.migrations",
-        "tenantry",
-    );
+    let kernel = pool_kernel();
     run(&kernel, admin)
         .await
         .map_err(|source| failed(&database, "kernel", source))?;
@@ -68,11 +71,7 @@ pub async fn apply_to_dedicated(
     host: &Migrator,
 ) -> Result<Installed> {
     let database = name_of(admin, "dedicated").await?;
-    let kernel = kernel(
-        sqlx::migrate!("migrations/dedicated").migrations.into_owned(),
-        "tenantry.migrations",
-        "tenantry",
-    );
+    let kernel = dedicated_kernel();
     run(&kernel, admin)
         .await
         .map_err(|source| failed(&database, "kernel", source))?;
@@ -83,6 +82,13 @@ pub async fn apply_to_dedicated(
         .await
         .map_err(|source| failed(&database, "kernel", source.into()))?;
     apply_host(admin, &database, host).await
+}
+
+/// Versions and checksums of the crate's catalogue in the platform database, in order.
+pub(crate) fn platform_migrations() -> Vec<(i64, Vec<u8>)> {
+    let migrations = sqlx::migrate!("migrations/platform").migrations.into_owned();
+    let of = |migration: sqlx::migrate::Migration| (migration.version, migration.checksum.into_owned());
+    migrations.into_iter().map(of).collect()
 }
 
 /// Brings the platform database to the crate's catalogue.
@@ -190,14 +196,9 @@ async fn apply_host(admin: &mut PgConnection, database: &str, host: &Migrator) -
     run(host, admin)
         .await
         .map_err(|source| failed(database, "host", source))?;
-    let mut digest = Sha256::new();
-    for migration in host.iter() {
-        digest.update(migration.version.to_be_bytes());
-        digest.update(&migration.checksum);
-    }
     let installed = Installed {
         host_version: host.iter().map(|migration| migration.version).max(),
-        host_checksum: digest.finalize().to_vec(),
+        host_checksum: fingerprint_of(host),
     };
     sqlx::query("update tenantry.installation set host_version = $1, host_checksum = $2")
         .bind(installed.host_version)
@@ -211,11 +212,32 @@ async fn apply_host(admin: &mut PgConnection, database: &str, host: &Migrator) -
 /// Where it fails, sqlx leaves the migrator's lock taken: other processes would wait for as long as the
 /// connection is open.
 async fn run(migrator: &Migrator, conn: &mut PgConnection) -> Result<(), MigrateError> {
+    // Taken in turns first: sqlx's own is a session's second, and waits for nobody.
+    lock_migrations(conn, LOCK_WAIT).await?;
     let outcome = migrator.run_direct(None, conn, false).await;
     if outcome.is_err() {
         let _ = conn.unlock().await;
     }
+    let _ = conn.unlock().await;
     outcome
+}
+
+/// The kernel of a pool database.
+pub(crate) fn pool_kernel() -> Migrator {
+    kernel(
+        sqlx::migrate!("migrations/pool").migrations.into_owned(),
+        KERNEL_LEDGER,
+        "tenantry",
+    )
+}
+
+/// The kernel of a dedicated database.
+pub(crate) fn dedicated_kernel() -> Migrator {
+    kernel(
+        sqlx::migrate!("migrations/dedicated").migrations.into_owned(),
+        KERNEL_LEDGER,
+        "tenantry",
+    )
 }
 
 /// The crate's own migrations keep their ledger beside what they create, apart from the host's.

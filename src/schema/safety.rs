@@ -42,20 +42,9 @@ pub(crate) async fn check_pool(
         database: database.to_owned(),
         findings,
     };
-    let unreachable = |source: sqlx::Error| Error::Unreachable {
-        database: database.to_owned(),
-        step: "checking that it is safe",
-        source: source.into(),
-    };
+    let unreachable = |source| unreachable(database, source);
 
-    let (version, vector): (i32, Option<String>) = sqlx::query_as(
-        "select current_setting('server_version_num')::int4, (select extversion from pg_extension where extname = 'vector')",
-    )
-    .persistent(false)
-    .fetch_one(&mut *conn)
-    .await
-    .map_err(unreachable)?;
-    let version = u32::try_from(version).unwrap_or_default();
+    let (version, vector) = versions(conn, database).await?;
     if version < 150_000 {
         return Err(refuse(vec![format!(
             "PostgreSQL {} is older than 15",
@@ -108,6 +97,32 @@ pub(crate) async fn check_pool(
     } else {
         Err(refuse(findings))
     }
+}
+
+/// The known leaks of its server and its extension.
+pub(crate) async fn leaks_of(conn: &mut PgConnection, database: &str) -> Result<Vec<String>> {
+    let (version, vector) = versions(conn, database).await?;
+    Ok(known_leaks(version, vector.as_deref()))
+}
+
+fn unreachable(database: &str, source: sqlx::Error) -> Error {
+    Error::Unreachable {
+        database: database.to_owned(),
+        step: "checking that it is safe",
+        source: source.into(),
+    }
+}
+
+/// Of the server, as a number, and of pgvector where it is there.
+async fn versions(conn: &mut PgConnection, database: &str) -> Result<(u32, Option<String>)> {
+    let (version, vector): (i32, Option<String>) = sqlx::query_as(
+        "select current_setting('server_version_num')::int4, (select extversion from pg_extension where extname = 'vector')",
+    )
+    .persistent(false)
+    .fetch_one(conn)
+    .await
+    .map_err(|source| unreachable(database, source))?;
+    Ok((u32::try_from(version).unwrap_or_default(), vector))
 }
 
 fn known_leaks(version: u32, vector: Option<&str>) -> Vec<String> {

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretBox, SecretString};
 use super::cipher::{self, SealedFor};
 use super::key_text::{self, InvalidKeyring};
 use super::provider::KeyProvider;
+use super::random_key;
 use super::sealed::{Sealed, SecretError};
 
 /// The keys that seal credentials: XChaCha20-Poly1305, 256 bits, a random nonce a value.
@@ -47,6 +48,15 @@ impl Keyring {
         let (keys, newest) = key_text::read(text.expose_secret())?;
         let keys = Arc::new(keys);
         Ok(Self { keys, newest })
+    }
+
+    /// A new entry for [`from_text`](Self::from_text), of random bytes that nobody has: to be kept where secrets are.
+    ///
+    /// # Errors
+    /// [`SecretError::Seal`] where the operating system gives no random bytes.
+    pub fn generate(key_id: u32) -> Result<SecretString, SecretError> {
+        let key = random_key()?;
+        Ok(format!("{key_id}:{}", hex::encode(key.expose_secret())).into())
     }
 
     /// Adds the key that new values are sealed with from now on. Values sealed with older keys still open.

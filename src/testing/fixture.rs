@@ -47,6 +47,7 @@ pub struct Fixture {
     name: String,
     databases: Mutex<Vec<String>>,
     keyring: Keyring,
+    keyring_text: SecretString,
     platform: PlatformDirectory,
     pool: PoolId,
     proxy: Option<Arc<DelayProxy>>,
@@ -108,6 +109,7 @@ impl Fixture {
 
         let mut key: [u8; 32] = Sha256::digest(&name).into();
         key[..PLANTED.len()].copy_from_slice(PLANTED.as_bytes());
+        let keyring_text = SecretString::from(format!("1:{}", hex::encode(key)));
         let keyring = Keyring::new(1, SecretBox::new(Box::new(key)));
         let url = SecretString::from(server.url_as(ADMIN, &password(&server, ADMIN), &platform_database));
         let platform = PlatformDirectory::connect(&url, keyring.clone()).await?;
@@ -118,6 +120,7 @@ impl Fixture {
             name,
             databases: Mutex::new(created),
             keyring,
+            keyring_text,
             platform,
             pool: PoolId::new(),
             proxy,
@@ -231,6 +234,11 @@ impl Fixture {
     /// The keys that its credentials are sealed with; there is one, of the id 1.
     pub fn keyring(&self) -> Keyring {
         self.keyring.clone()
+    }
+
+    /// The same keys as text, for [`Keyring::from_text`]: for another process.
+    pub fn keyring_text(&self) -> SecretString {
+        self.keyring_text.clone()
     }
 
     /// The server that the databases are on.

@@ -6,10 +6,11 @@ use sqlx::{PgConnection, Row};
 use tenantry::schema::{apply_to_dedicated, apply_to_pool};
 use tenantry::{
     AuditFilter, ClientConnectionManager, ClientFilter, ClientId, ClientKey, ClientRef, ClientStatus,
-    ClientUpdate, CredentialKind, Directory, EraseOptions, EventSink, Explain, ExportOptions, Features,
-    Keyring, Limit, Limits, ManagerOptions, NewClient, NewPool, PlatformDirectory, PoolId, Provider,
-    Provisioning, RelocateTo, Relocation, ResealOptions, RestoreOptions, RunOptions, TakeUsage, TenantDb,
-    TenantRequest, TenantResolver, TenantTx, TierCatalog, VectorIndex,
+    ClientUpdate, CredentialKind, DataSet, Directory, EraseOptions, EventSink, Explain, ExportOptions,
+    Features, Fleet, FleetOwner, Keyring, Limit, Limits, ManagerOptions, NewClient, NewPool,
+    PlatformDirectory, PoolId, Provider, Provisioning, RelocateTo, Relocation, ResealOptions, RestoreOptions,
+    RunOptions, SecretFile, Seed, Settled, TakeUsage, TenantDb, TenantRequest, TenantResolver, TenantTx,
+    TierCatalog, VectorIndex,
 };
 
 fn is_send<T: Send>(future: T) -> T {
@@ -262,6 +263,18 @@ async fn of_relocations(
 }
 
 #[expect(dead_code, reason = "compiled alone")]
+async fn of_a_fleet(fleet: Fleet, of: FleetOwner) -> tenantry::Result<()> {
+    drop(is_send(fleet.plan()).await?);
+    drop(is_send(fleet.plan_roll_back(1)).await?);
+    drop(is_send(fleet.migrate()).report().await?);
+    drop(is_send(fleet.roll_back(1).report()).await?);
+    drop(is_send(fleet.verify()).await?);
+    drop(is_send(fleet.status()).await?);
+    drop(is_send(fleet.history(of, 1)).await?);
+    is_send(fleet.settle(of, 1, Settled::Undone)).await
+}
+
+#[expect(dead_code, reason = "compiled alone")]
 async fn of_a_schema(
     admin: &mut PgConnection,
     host: &sqlx::migrate::Migrator,
@@ -269,5 +282,15 @@ async fn of_a_schema(
 ) -> tenantry::Result<()> {
     is_send(apply_to_pool(admin, "app", host)).await?;
     is_send(apply_to_dedicated(admin, "app", client, host)).await?;
+    Ok(())
+}
+
+#[expect(dead_code, reason = "compiled alone")]
+async fn of_seeding(seed: Seed) -> tenantry::Result<()> {
+    drop(is_send(DataSet::read("set.json")).await?);
+    drop(is_send(SecretFile::read("secrets")).await?);
+    drop(is_send(seed.dry_run()).await?);
+    drop(is_send(seed.apply()).await?);
+    drop(is_send(seed.verify()).await?);
     Ok(())
 }

@@ -11,15 +11,17 @@ use tenantry::{
     AppliedTiers, Approval, Attempt, AuditEntry, AuditFilter, Certificate, Change, Changes,
     ClientConnectionManager, ClientCursor, ClientEvent, ClientFilter, ClientId, ClientKey, ClientPage,
     ClientRecord, ClientRef, ClientSetup, ClientSlug, ClientUpdate, ConnectionOptions, CredentialRecord,
-    CredentialValidator, Cursor, DatabaseProvisioner, DedicatedPool, DedicatedUrls, Delete, Differences,
-    Directory, Entitlement, EraseOptions, EraseReport, Error, EventSink, Explained, ExportOptions,
-    ExportReport, Features, Finding, Following, Grace, Insert, KeyProvider, Keyring, Limit, Limits,
-    ManagerOptions, Month, Nearest, NewClient, NewPool, NoDummies, PlatformDirectory, PoolRecord,
+    CredentialValidator, Cursor, DataSet, DatabaseProvisioner, DedicatedPool, DedicatedUrls, Delete,
+    Differences, Directory, Entitlement, EraseOptions, EraseReport, Error, EventSink, Explained,
+    ExportOptions, ExportReport, Features, Finding, Fleet, FleetEntry, FleetEvent, FleetEvents, FleetFinding,
+    FleetOptions, FleetPlan, FleetReport, FleetStatus, Following, Grace, Insert, KeyProvider, Keyring, Limit,
+    Limits, ManagerOptions, Month, Nearest, NewClient, NewPool, NoDummies, PlatformDirectory, PoolRecord,
     PoolStatistics, Promoted, Provider, Provisioning, RelocateTo, Relocation, RelocationOptions,
     RelocationPlan, RelocationProgress, RelocationStatus, ResealOptions, Resealed, ResolverOptions,
-    RestoreInto, RestoreOptions, RestoreReport, Rpc, RunOptions, Sealed, Select, ServerDatabases, Settings,
-    TakenUsage, TenantDb, TenantQuery, TenantRequest, TenantResolver, TenantTx, Tier, TierCatalog,
-    TransactionOptions, UnfinishedProvision, Unopened, Update, Usage, VectorIndex,
+    RestoreInto, RestoreOptions, RestoreReport, Rpc, RunOptions, Sealed, Seed, SeedReport, SeedVerification,
+    Select, ServerDatabases, Settings, TakenUsage, TenantDb, TenantQuery, TenantRequest, TenantResolver,
+    TenantTx, Tier, TierCatalog, TransactionOptions, UnfinishedProvision, Unopened, Update, Usage,
+    VectorIndex,
 };
 
 const fn is_send<T: Send>() {}
@@ -38,6 +40,19 @@ const _: () = {
     is_shared::<Certificate>();
     is_shared::<Differences>();
     is_shared::<Finding>();
+    is_shared::<DataSet>();
+    is_shared::<Seed>();
+    is_shared::<SeedReport>();
+    is_shared::<SeedVerification>();
+    is_shared::<Fleet>();
+    is_shared::<FleetOptions>();
+    is_shared::<FleetPlan>();
+    is_shared::<FleetReport>();
+    is_shared::<FleetStatus>();
+    is_shared::<FleetFinding>();
+    is_shared::<FleetEntry>();
+    is_shared::<FleetEvent>();
+    is_send::<FleetEvents>();
     is_shared::<TenantDb>();
     is_shared::<ClientRecord>();
     is_shared::<ClientRef>();

@@ -1,10 +1,14 @@
 //! The crate against a real PostgreSQL, a module per behaviour.
 
 mod cancellation;
+mod cli;
 mod directory;
+mod dual_store;
 mod executor;
 mod explain;
 mod fence;
+mod fleet;
+mod footprint;
 mod half_open;
 mod homes;
 mod isolation;
@@ -25,12 +29,14 @@ mod refusals;
 mod relocate;
 mod residue;
 mod resolver;
+mod retrofit;
 mod routing;
 mod run;
 mod safety;
 mod schema;
 mod scope;
 mod secrets;
+mod seed;
 mod sql;
 mod support;
 mod telemetry;

@@ -189,7 +189,7 @@ async fn several_processes_apply_at_once_and_each_migration_runs_once() -> Outco
         installed.windows(2).all(|pair| pair[0] == pair[1]),
         "{installed:?}"
     );
-    for (admin, kernel) in [(&mut pool_admins[0], 6), (&mut dedicated_admins[0], 4)] {
+    for (admin, kernel) in [(&mut pool_admins[0], 8), (&mut dedicated_admins[0], 5)] {
         let applied: Vec<(i64, i64)> = rows(
             admin,
             "select (select count(*) from tenantry.migrations), (select count(*) from _sqlx_migrations)",

@@ -33,7 +33,7 @@ async fn the_catalogue_stays_known_where_only_the_credential_is_another() {
         ),
     ];
     for (other, stays) in others {
-        let pools = Arc::new(DedicatedPools::new(1, Duration::ZERO, PgPoolOptions::new()));
+        let pools = Arc::new(DedicatedPools::new(1, Duration::ZERO, PgPoolOptions::new(), None));
         let client = ClientId::new();
         let database = |url| {
             let (url, connect) = connect(url);

@@ -25,7 +25,8 @@ with host_functions as (
     where e.classid = 'pg_class'::regclass
 )
 select c.relkind in ('v', 'm', 'f') or c.oid in (select relation from in_policies) as read_runs_code,
-       exists (select from pg_trigger t where not t.tgisinternal)
+       exists (select from pg_trigger t join pg_class k on k.oid = t.tgrelid
+               where not t.tgisinternal and k.relnamespace is distinct from to_regnamespace('tenantry'))
            or c.oid in (select relation from in_rows) as write_runs_code,
        n.nspname || '.' || c.relname as qualified,
        c.relname::text as name,

@@ -69,6 +69,7 @@ async fn no_function_of_the_kernel_is_called_but_those_that_are_granted(arena: &
                 "current_client",
                 "enter",
                 "hello",
+                "host_version",
                 "kernel",
                 "leave",
                 "take_step"
@@ -83,6 +84,7 @@ async fn no_function_of_the_kernel_is_called_but_those_that_are_granted(arena: &
                 "current_client",
                 "enter",
                 "has_left",
+                "host_version",
                 "kernel",
                 "leave",
                 "take_step"

@@ -31,9 +31,11 @@ async fn functions_of_the_kernel_are_made_as_the_scope_needs_them() {
         names,
         [
             "approximate",
+            "assign_client",
             "current_client",
             "enter",
             "hello",
+            "host_version",
             "kernel",
             "leave",
             "take_step"
@@ -50,7 +52,7 @@ async fn functions_of_the_kernel_are_made_as_the_scope_needs_them() {
 }
 
 #[tokio::test]
-async fn the_app_role_has_seven_functions_of_the_kernel_and_no_table() {
+async fn the_app_role_has_eight_functions_of_the_kernel_and_no_table() {
     let mut pool = Pool::start().await;
     let id = pool.id();
     let executable: Vec<(String,)> = rows(
@@ -67,6 +69,7 @@ async fn the_app_role_has_seven_functions_of_the_kernel_and_no_table() {
             "current_client",
             "enter",
             "hello",
+            "host_version",
             "kernel",
             "leave",
             "take_step"

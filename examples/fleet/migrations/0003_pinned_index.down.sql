@@ -1,0 +1,2 @@
+-- no-transaction
+drop index concurrently notes_pinned_idx;
