@@ -58,11 +58,24 @@ impl Run<'_> {
         data: &ClientData,
         told: &mut Told<'_>,
     ) -> Result<Option<ClientRecord>> {
-        let found = self.seed.platform.client(by_slug).await?;
+        let mut found = self.seed.platform.client(by_slug).await?;
+        let mut created = None;
+        if found.is_none() && self.mode == Mode::Apply {
+            match self.create(data).await {
+                Ok(record) => created = Some(record),
+                // Whoever was cut off while it created the client may have been heard by the server all the same.
+                Err(refusal @ Error::Refused { .. }) => {
+                    found = self.seed.platform.client(by_slug).await?;
+                    if found.is_none() {
+                        return Err(refusal);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let was_there = found.is_some();
         let record = match (found, self.mode) {
-            (None, Mode::Look) => None,
-            (None, Mode::Apply) => Some(self.create(data).await?),
+            (None, _) => created,
             (Some(record), mode) => match (record.status, mode) {
                 (ClientStatus::Active, _) | (ClientStatus::Provisioning, Mode::Look) => Some(record),
                 (ClientStatus::Provisioning, Mode::Apply) => Some(self.finish(record.id).await?),

@@ -9,7 +9,7 @@ use serde_json::json;
 use tenantry::{Seed, SeedError};
 
 use super::{BOT, Outcome, Passwords, Quick, Stage, bot, set, totals};
-use crate::sql::{one, rows};
+use crate::sql::{connect, one, rows, run};
 
 const ALL: [&str; 3] = ["acme", "vast", "olden"];
 
@@ -47,6 +47,36 @@ async fn each_row_is_created_once_and_the_reports_add_up() -> Outcome {
         let tools: i64 = one(&mut conn, "select count(*) from tools").await;
         assert_eq!(tools, if client == "acme" { 9 } else { 3 });
     }
+    stage.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_whose_creation_comes_to_light_meanwhile_is_completed() -> Outcome {
+    let stage = Stage::start().await;
+    let described =
+        json!({ "clients": [{ "slug": "newly", "name": "Newly", "tier": "adventurer" }], "each_client": [] });
+    let seed = stage.seed().data(set(&described));
+    // Somebody was cut off, and the server is still at it.
+    let platform = stage.fixture.database("platform");
+    let mut creating = connect(stage.fixture.admin_options(&platform)).await;
+    run(&mut creating, "begin").await;
+    let insert = "insert into platform.clients (id, name, slug, tier) values (gen_random_uuid(), 'Newly', 'newly', 'adventurer')";
+    run(&mut creating, insert).await;
+    let applying = tokio::spawn({
+        let seed = seed.clone();
+        async move { seed.apply().await }
+    });
+    let mut server = connect(stage.fixture.server().connect_options(&platform)).await;
+    crate::sql::until(
+        &mut server,
+        "select exists (select from pg_stat_activity where wait_event_type = 'Lock'
+        and query like 'insert into platform.clients%' and datname = current_database())",
+    )
+    .await;
+    run(&mut creating, "commit").await;
+    assert_eq!(totals(&applying.await??), [0, 0, 1]);
+    assert!(seed.verify().await?.is_complete());
     stage.close().await;
     Ok(())
 }
