@@ -108,15 +108,85 @@ async fn a_bridged_role_sees_its_client_and_no_other_whatever_it_says() -> Outco
 #[tokio::test]
 async fn the_app_role_is_bound_by_its_tickets_alone() -> Outcome {
     let stage = Stage::start().await;
+    let acme = stage.fixture.shared_client("acme").await?.id;
+    let retrofit = stage.retrofit();
+    retrofit.start().await?;
+    retrofit.protect().await?;
     let mut admin = stage.admin().await;
+    let app = stage.fixture.app_role();
+    // Whoever is a tenant's is no other's, though somebody had it be bound.
+    let bound = format!(
+        "insert into tenantry.bridges (role_id, client_id) select oid, '{}' from pg_roles where rolname = '{app}'",
+        stage.house
+    );
+    run(&mut admin, &bound).await;
+    run(
+        &mut stage.old().await,
+        "insert into documents (filename, email) values ('a', 'a')",
+    )
+    .await;
+    let manager = stage.fixture.manager().await?;
+    assert_eq!(manager.tenant(acme).await?.query("documents").count().await?, 0);
+    let mut unbound = crate::sql::connect(stage.fixture.app_options(&stage.database())).await;
+    assert_eq!(
+        refused(&mut unbound, "select * from documents").await.code,
+        "55000"
+    );
+    manager.close().await;
+    stage.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_gets_a_bridge_whom_row_level_security_does_not_hold() -> Outcome {
+    let stage = Stage::start().await;
+    let (mut admin, mut superuser) = (stage.admin().await, stage.superuser().await);
+    let open = |role: &str| format!("select tenantry.open_bridge('{role}', '{}')", stage.house);
     for role in [
         stage.fixture.app_role(),
         stage.fixture.admin_role(),
         "nobody_here",
     ] {
-        let open = format!("select tenantry.open_bridge('{role}', '{}')", stage.house);
-        assert_eq!(refused(&mut admin, &open).await.code, "TN006", "{role}");
+        assert_eq!(refused(&mut admin, &open(role)).await.code, "TN006", "{role}");
     }
+    let strong = format!("{}_strong", stage.old_role);
+    for made in [
+        "superuser".to_owned(),
+        "bypassrls".to_owned(),
+        "createrole".to_owned(),
+        format!("noinherit in role {}", stage.fixture.admin_role()),
+    ] {
+        run(&mut superuser, &format!("create role {strong} login {made}")).await;
+        assert_eq!(refused(&mut admin, &open(&strong)).await.code, "TN006", "{made}");
+        run(&mut superuser, &format!("drop role {strong}")).await;
+    }
+
+    // Nor is one opened to a client that is not here, or that could go before it is there.
+    let moved = format!(
+        "update tenantry.placement set state = 'moved' where client_id = '{}'",
+        stage.house
+    );
+    run(&mut admin, &format!("begin; {moved}")).await;
+    assert_eq!(refused(&mut admin, &open(&stage.old_role)).await.code, "TN001");
+    run(&mut admin, "rollback; begin").await;
+    run(&mut admin, &open(&stage.old_role)).await;
+    run(&mut superuser, "set lock_timeout = '50ms'").await;
+    assert_eq!(refused(&mut superuser, &moved).await.code, "55P03");
+
+    // A closed one leaves nothing.
+    run(&mut admin, "commit").await;
+    let rights = format!(
+        "select has_schema_privilege('{0}', 'tenantry', 'usage')
+             or has_function_privilege('{0}', 'tenantry.current_client()', 'execute')",
+        stage.old_role
+    );
+    assert!(one::<bool>(&mut admin, &rights).await);
+    run(
+        &mut admin,
+        &format!("select tenantry.close_bridge('{}')", stage.old_role),
+    )
+    .await;
+    assert!(!one::<bool>(&mut admin, &rights).await);
     stage.close().await;
     Ok(())
 }
