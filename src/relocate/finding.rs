@@ -90,6 +90,11 @@ pub enum Finding {
         /// The role.
         role: String,
     },
+    /// A role of an old application is bound to the client here: finish its [retrofit](crate::Retrofit) first.
+    Bridged {
+        /// The role.
+        role: String,
+    },
     /// Others are connected to the target database: what they write there would be taken for the client's.
     ForeignSessions {
         /// How many.
@@ -180,6 +185,10 @@ impl fmt::Display for Finding {
             Self::RightsRemain { role } => write!(
                 f,
                 "rights of role {role} on the source cannot be taken from it: let it own nothing and be no superuser"
+            ),
+            Self::Bridged { role } => write!(
+                f,
+                "role {role} of an old application is bound to the client on the source: finish its retrofit first"
             ),
             Self::ForeignSessions { sessions } => write!(
                 f,

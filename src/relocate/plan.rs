@@ -99,7 +99,9 @@ pub(super) async fn compare(
     findings.extend(keyless.map(|pair| Finding::NoKey { table: pair.name() }));
     rights(from, source, &here, &mut findings).await?;
     rights(to, target, &there, &mut findings).await?;
-    if !from.is_pool() {
+    if from.is_pool() {
+        bridges(from, source, &mut findings).await?;
+    } else {
         rights_that_remain(from, source, &here, &mut findings).await?;
     }
     if !to.is_pool() {
@@ -272,6 +274,26 @@ async fn rights_that_remain(
     .await
     .map_err(|source| Error::of_statement(side.client, "reading what its app role may do", source))?;
     findings.extend(remaining.into_iter().map(|role| Finding::RightsRemain { role }));
+    Ok(())
+}
+
+/// Roles that the kernel binds to the client: it would refuse the cut-over.
+async fn bridges(side: &Side, conn: &mut PgConnection, findings: &mut Vec<Finding>) -> Result<()> {
+    const STEP: &str = "looking for roles of an old application";
+    let has_bridges = "select to_regclass('tenantry.bridges') is not null".to_owned();
+    if !side.value(conn, STEP, has_bridges).await? {
+        return Ok(());
+    }
+    let roles: Vec<String> = sqlx::query_scalar(
+        "select r.rolname::text from tenantry.bridges b join pg_catalog.pg_roles r on r.oid = b.role_id
+         where b.client_id = $1 order by 1",
+    )
+    .bind(side.client)
+    .persistent(false)
+    .fetch_all(conn)
+    .await
+    .map_err(|source| Error::of_statement(side.client, STEP, source))?;
+    findings.extend(roles.into_iter().map(|role| Finding::Bridged { role }));
     Ok(())
 }
 

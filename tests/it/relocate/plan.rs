@@ -251,3 +251,33 @@ async fn a_source_whose_rights_cannot_be_taken_is_refused() -> Outcome {
     fixture.close().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_client_that_an_old_application_is_bound_to_is_refused() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let other = fixture.shared_client("other").await?.id;
+    let role = fixture.database("old");
+    let mut superuser = connect(fixture.server().connect_options(&fixture.database("pool-1"))).await;
+    run(&mut superuser, &format!("create role {role} login")).await;
+    let mut admin = connect(fixture.admin_options(&fixture.database("pool-1"))).await;
+    run(
+        &mut admin,
+        &format!("select tenantry.open_bridge('{role}', '{other}')"),
+    )
+    .await;
+    let to = own_database(&fixture, "own", acme).await;
+    assert!(relocation(&fixture).plan(acme, &to).await?.is_possible());
+    run(
+        &mut admin,
+        &format!("select tenantry.open_bridge('{role}', '{acme}')"),
+    )
+    .await;
+    let plan = relocation(&fixture).plan(acme, &to).await?;
+    assert_eq!(plan.findings, [Finding::Bridged { role: role.clone() }]);
+    assert!(!plan.is_possible());
+    run(&mut admin, &format!("select tenantry.close_bridge('{role}')")).await;
+    run(&mut superuser, &format!("drop role {role}")).await;
+    fixture.close().await;
+    Ok(())
+}

@@ -185,3 +185,36 @@ async fn an_index_that_a_crash_left_invalid_is_built_again() -> Outcome {
     stage.close().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_step_and_the_note_of_it_are_one() -> Outcome {
+    let stage = Stage::start().await;
+    let retrofit = by_rule(&stage);
+    let mut admin = stage.admin().await;
+    // Whatever was done is done again where the note of it fails: it would be there already, had it stayed.
+    let fails_at = |step: i32| {
+        format!(
+            "create or replace function tenantry.fails() returns trigger language plpgsql as
+             $$ begin raise exception 'no note' using errcode = 'TX001'; end $$;
+             create or replace trigger fails before update on tenantry.retrofit_steps
+             for each row when (new.step = {step} and new.state = 'done') execute function tenantry.fails()"
+        )
+    };
+    let mut step = 1;
+    loop {
+        run(&mut admin, &fails_at(step)).await;
+        match go_on(&retrofit).await {
+            Ok(RetrofitState::Protected) => break,
+            Ok(_) => {}
+            Err(error) => {
+                for error in [error, go_on(&retrofit).await.unwrap_err()] {
+                    assert_eq!(error.sqlstate().as_deref(), Some("TX001"), "{step}: {error}");
+                }
+                step += 1;
+            }
+        }
+    }
+    assert!(step > 20, "{step}");
+    stage.close().await;
+    Ok(())
+}
