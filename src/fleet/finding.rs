@@ -87,7 +87,7 @@ async fn drifts(fleet: &Fleet, listed: &Listed) -> Result<Vec<FleetDrift>> {
     let Some(survey) = visit.survey().await? else {
         return Ok(vec![FleetDrift::NotCompared(Deferral::NotInstalled)]);
     };
-    let shape = visit.state().await?.shape;
+    let shape = visit.state_of(&survey).await?.shape;
     visit.end().await;
     let mut drifts = Vec::new();
     let sets = [

@@ -73,15 +73,19 @@ impl Run {
         {
             Ok(mut visit) => {
                 let outcome = self.visit(&mut visit, &mut visited).await;
-                if outcome.is_err()
-                    && visited.begun
-                    && let Ok(Some(survey)) = visit.survey().await
-                {
+                let survey = match &outcome {
+                    Ok(Some((_, survey))) => Some(survey.clone()),
                     // It got less far than it was to; what it has, it may say.
-                    let _ = self.settle(&mut visit, &survey).await;
-                }
-                if matches!(outcome, Ok(Some(_))) || visited.begun {
-                    visited.state = visit.state().await.ok();
+                    Err(_) if visited.begun => match visit.survey().await {
+                        Ok(Some(survey)) => {
+                            Some(self.settle(&mut visit, survey.clone()).await.unwrap_or(survey))
+                        }
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                if let Some(survey) = &survey {
+                    visited.state = visit.state_of(survey).await.ok();
                 }
                 visit.end().await;
                 outcome
@@ -95,7 +99,7 @@ impl Run {
                     self.deferred(&database, Deferral::NotInstalled).await,
                 ));
             }
-            Ok(Some(migrations)) => Ok(migrations),
+            Ok(Some((migrations, _))) => Ok(migrations),
             Err(Error::Platform { step, source }) => return Err(Error::Platform { step, source }),
             Err(error) => Err(error),
         };
@@ -152,8 +156,8 @@ impl Run {
         ledger::end_database(&self.fleet.platform, self.id, direction, &listed.database, noted).await
     }
 
-    /// How many migrations it took; `None` where it has no kernel.
-    async fn visit(&self, visit: &mut Visit<'_>, visited: &mut Visited) -> Result<Option<usize>> {
+    /// How many migrations it took, and what it says then; `None` where it has no kernel.
+    async fn visit(&self, visit: &mut Visit<'_>, visited: &mut Visited) -> Result<Option<(usize, Survey)>> {
         visit.lock().await?;
         let Some(survey) = visit.survey().await? else {
             return Ok(None);
@@ -173,8 +177,7 @@ impl Run {
         };
         let hosts = sets.host.pending(self.way, &survey.found.host).map_err(failed)?;
         if kernels.is_empty() && hosts.is_empty() {
-            self.settle(visit, &survey).await?;
-            return Ok(Some(0));
+            return Ok(Some((0, self.settle(visit, survey).await?)));
         }
         visited.begun = true;
         ledger::begin_database(&self.fleet.platform, visit.database.of, survey.says).await?;
@@ -205,8 +208,8 @@ impl Run {
                 .await?;
         }
         let survey = visit.survey().await?.unwrap_or(survey);
-        self.settle(visit, &survey).await?;
-        Ok(Some(kernels.len() + hosts.len()))
+        let survey = self.settle(visit, survey).await?;
+        Ok(Some((kernels.len() + hosts.len(), survey)))
     }
 
     async fn step(
@@ -261,7 +264,7 @@ impl Run {
     }
 
     /// Has the database say what it has.
-    async fn settle(&self, visit: &mut Visit<'_>, survey: &Survey) -> Result<()> {
+    async fn settle(&self, visit: &mut Visit<'_>, mut survey: Survey) -> Result<Survey> {
         let state = survey.state();
         let newest = survey.found.host.last().map(|applied| applied.version);
         let said = sqlx::query(
@@ -272,7 +275,9 @@ impl Run {
         .bind(&state.host_checksum)
         .execute(&mut visit.conn)
         .await;
-        visit.told("raising its version", said).map(drop)
+        visit.told("raising its version", said)?;
+        survey.says = newest;
+        Ok(survey)
     }
 }
 

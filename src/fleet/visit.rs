@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use sqlx::migrate::MigrateError;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, FromRow as _, PgConnection, Row as _};
 
 use super::database::{FleetDatabase, Listed};
 use super::ledger::Found;
 use super::options::FleetOptions;
-use super::sets::{Applied, Set, Sets, checksum_of};
+use super::sets::{Applied, Sets, checksum_of};
 use crate::directory::{FleetOwner, PlatformDirectory, column, connect_options, of_client, of_pool};
 use crate::error::{Error, FleetError, Result};
 use crate::schema::{SchemaState, is_contended, lock_migrations, shape};
@@ -108,16 +108,28 @@ impl<'a> Visit<'a> {
         if !installed {
             return Ok(None);
         }
-        let (says, app_role): (Option<i64>, Option<String>) =
-            sqlx::query_as("select host_version, app_role::text from tenantry.installation")
-                .fetch_one(&mut self.conn)
-                .await?;
-        let mut found = Found {
-            kernel: self.applied(self.sets.kernel(self.database.of)).await?,
-            host: Vec::new(),
-        };
+        let mut ledgers = ledger_sql(true, &self.sets.kernel(self.database.of).ledger);
         if has_host {
-            found.host = self.applied(&self.sets.host).await?;
+            ledgers += " union all ";
+            ledgers += &ledger_sql(false, &self.sets.host.ledger);
+        }
+        // One message that needs no preparation: most databases are asked once.
+        let rows = sqlx::raw_sql(AssertSqlSafe(format!(
+            "select i.host_version, i.app_role::text as app_role, l.*
+             from tenantry.installation i left join ({ledgers}) l on true order by l.version"
+        )))
+        .fetch_all(&mut self.conn)
+        .await?;
+        let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let (says, app_role) = (first.try_get("host_version")?, first.try_get("app_role")?);
+        let mut found = Found::default();
+        for row in &rows {
+            let ledger = match row.try_get("of_kernel")? {
+                Some(true) => &mut found.kernel,
+                Some(false) => &mut found.host,
+                None => continue,
+            };
+            ledger.push(Applied::from_row(row)?);
         }
         Ok(Some(Survey {
             found,
@@ -126,32 +138,12 @@ impl<'a> Visit<'a> {
         }))
     }
 
-    /// What a ledger of the database says, in order.
-    pub(super) async fn applied(&mut self, set: &Set) -> sqlx::Result<Vec<Applied>> {
-        let ledger = &set.ledger;
-        sqlx::query_as(AssertSqlSafe(format!(
-            "select version, checksum, success, (extract(epoch from installed_on) * 1000000)::int8 as at,
-                    execution_time as elapsed
-             from {ledger} order by version"
-        )))
-        .fetch_all(&mut self.conn)
-        .await
-    }
-
-    /// What the database has now, after whatever was done.
-    pub(super) async fn state(&mut self) -> Result<SchemaState> {
-        let state = answered(self.options.connect_timeout, self.read_state()).await;
-        self.told("reading its schema", state)
-    }
-
-    async fn read_state(&mut self) -> sqlx::Result<SchemaState> {
-        let survey = self.read().await?.unwrap_or(Survey {
-            found: Found::default(),
-            says: None,
-            app_role: None,
-        });
+    /// What the database has now, as it was just read, and the hash of what its migrations made.
+    pub(super) async fn state_of(&mut self, survey: &Survey) -> Result<SchemaState> {
+        let shape = answered(self.options.connect_timeout, shape(&mut self.conn)).await;
+        let shape = self.told("reading its schema", shape)?;
         Ok(SchemaState {
-            shape: Some(shape(&mut self.conn).await?),
+            shape: Some(shape),
             ..survey.state()
         })
     }
@@ -189,6 +181,15 @@ impl Survey {
             shape: None,
         }
     }
+}
+
+/// What a ledger of a database says.
+fn ledger_sql(of_kernel: bool, ledger: &str) -> String {
+    format!(
+        "select {of_kernel} as of_kernel, version, checksum, success,
+                (extract(epoch from installed_on) * 1000000)::int8 as at, execution_time as elapsed
+         from {ledger}"
+    )
 }
 
 /// A database that went silent is not waited for for ever.

@@ -11,7 +11,7 @@ use super::steps::Work;
 use crate::error::{Result, RetrofitError};
 
 /// How many blocks a batch begins with, and has at most.
-const FIRST_BLOCKS: i64 = 16;
+const FIRST_BLOCKS: i64 = 2;
 const MOST_BLOCKS: i64 = 4_096;
 
 /// How often all blocks are gone through for rows that others had locked.

@@ -20,6 +20,7 @@ pub struct RetrofitOptions {
     pub(super) pause: Duration,
     pub(super) transaction_wait: Duration,
     pub(super) index_attempts: u32,
+    pub(super) index_workers: u16,
     pub(super) take_over_wait: Duration,
     pub(super) sample: u32,
     pub(super) host_triggers: HostTriggers,
@@ -30,10 +31,11 @@ impl Default for RetrofitOptions {
         Self {
             turn: Duration::from_millis(20),
             lock_wait: Duration::from_mins(1),
-            batch: Duration::from_millis(20),
+            batch: Duration::from_millis(10),
             pause: Duration::ZERO,
             transaction_wait: Duration::from_mins(5),
             index_attempts: 3,
+            index_workers: 0,
             take_over_wait: Duration::from_secs(10),
             sample: 10,
             host_triggers: HostTriggers::Stop,
@@ -58,7 +60,7 @@ impl RetrofitOptions {
         self
     }
 
-    /// How long a batch of rows is to take, whose writers may wait for it: its size follows. Defaults to 20
+    /// How long a batch of rows is to take, whose writers may wait for it: its size follows. Defaults to 10
     /// milliseconds.
     #[must_use]
     pub fn batch(mut self, time: Duration) -> Self {
@@ -85,6 +87,14 @@ impl RetrofitOptions {
     #[must_use]
     pub fn index_attempts(mut self, attempts: u32) -> Self {
         self.index_attempts = attempts.max(1);
+        self
+    }
+
+    /// How many of the server's parallel workers help to build an index: each takes a core from those who write
+    /// meanwhile. Defaults to none.
+    #[must_use]
+    pub fn index_workers(mut self, workers: u16) -> Self {
+        self.index_workers = workers;
         self
     }
 

@@ -131,6 +131,11 @@ impl Work<'_> {
             // What an attempt left that was killed slows every write.
             self.drop_index(told, index).await?;
             self.wait_for_transactions(told).await?;
+            let workers = format!(
+                "set max_parallel_maintenance_workers = {}",
+                self.options.index_workers
+            );
+            self.session.run(told, workers).await?;
             let Err(error) = self.session.run(told, sql).await else {
                 return Ok(());
             };

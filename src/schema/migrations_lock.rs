@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// Shorter than the server's `deadlock_timeout`. Who waits for the lock has a snapshot, which an index that is built
 /// concurrently by whoever holds the lock waits for in turn: the one who waits must be the one that gives way.
-const TURN: Duration = Duration::from_millis(300);
+const TURN: &str = "set lock_timeout = 300";
 
 /// The longest pause after a turn, so that nothing waits for whoever waits.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -18,12 +18,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(crate) async fn lock_migrations(conn: &mut PgConnection, wait: Duration) -> Result<(), MigrateError> {
     let began = Instant::now();
     loop {
-        sqlx::query("select set_config('lock_timeout', $1, false)")
-            .bind(TURN.as_millis().to_string())
-            .execute(&mut *conn)
-            .await?;
+        sqlx::raw_sql(TURN).execute(&mut *conn).await?;
         let locked = conn.lock().await;
-        sqlx::query("reset lock_timeout").execute(&mut *conn).await?;
+        sqlx::raw_sql("reset lock_timeout").execute(&mut *conn).await?;
         match locked {
             Err(MigrateError::Execute(error)) if is_contended(&error) && began.elapsed() < wait => {
                 // The server may have granted it in the moment that it gave up waiting: the statement failed, and a lock

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use sqlx::migrate::Migrator;
-use sqlx::{Connection, PgConnection};
+use sqlx::{PgConnection, Row as _};
 
 /// How far the schema of a pool or dedicated database is, as the database has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,17 +63,12 @@ pub(crate) fn fingerprint_of(migrator: &Migrator) -> Vec<u8> {
 /// A hash of the host's tables, views, functions, keys, indexes and policies. What the crate itself makes and removes
 /// while a database is served does not count.
 pub(crate) async fn shape(conn: &mut PgConnection) -> sqlx::Result<String> {
-    let mut tx = conn.begin().await?;
-    // Names are told in full, whatever a migration left the session with.
-    sqlx::query("set local search_path = pg_catalog, pg_temp")
-        .execute(&mut *tx)
-        .await?;
-    let shape = sqlx::query_scalar(include_str!("shape.sql"))
-        .persistent(false)
-        .fetch_one(&mut *tx)
-        .await?;
-    tx.rollback().await?;
-    Ok(shape)
+    // Names are told in full, whatever a migration left the session with. One message, one transaction.
+    const ALONE: &str = concat!(
+        "set local search_path = pg_catalog, pg_temp;\n",
+        include_str!("shape.sql"),
+    );
+    sqlx::raw_sql(ALONE).fetch_one(conn).await?.try_get(0)
 }
 
 /// The newest of the host's migrations that the database says it has. `None` where it says none, or has no kernel

@@ -1,12 +1,19 @@
+use std::convert::Infallible;
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
-use tenantry::{Assign, ClientId, PlatformDirectory, Retrofit, RetrofitPlan, RetrofitStatus};
+use tenantry::{Assign, ClientId, PlatformDirectory, Retrofit, RetrofitPhase, RetrofitPlan, RetrofitStatus};
 
 use super::pool;
 use crate::failure::{Failure, Outcome};
 use crate::installation::{Installation, Named};
 use crate::output::Output;
+use crate::progress;
 use crate::table::Table;
+
+/// How often the database is asked how far it is.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RetrofitCommand {
@@ -132,11 +139,26 @@ impl RetrofitCommand {
     async fn on(&self, platform: &PlatformDirectory, output: &Output) -> Result<Outcome, Failure> {
         let status = match self {
             Self::Plan(wanted) => return planned(&wanted.retrofit(platform).await?.plan().await?, output),
-            Self::Start(wanted) => wanted.retrofit(platform).await?.start().await?,
-            Self::Resume(begun) => begun.retrofit(platform).await?.resume().await?,
-            Self::Protect(begun) => begun.retrofit(platform).await?.protect().await?,
-            Self::Finish(begun) => begun.retrofit(platform).await?.finish().await?,
-            Self::RollBack(begun) => begun.retrofit(platform).await?.rollback().await?,
+            Self::Start(wanted) => {
+                let retrofit = wanted.retrofit(platform).await?;
+                watched(&retrofit, retrofit.start()).await?
+            }
+            Self::Resume(begun) => {
+                let retrofit = begun.retrofit(platform).await?;
+                watched(&retrofit, retrofit.resume()).await?
+            }
+            Self::Protect(begun) => {
+                let retrofit = begun.retrofit(platform).await?;
+                watched(&retrofit, retrofit.protect()).await?
+            }
+            Self::Finish(begun) => {
+                let retrofit = begun.retrofit(platform).await?;
+                watched(&retrofit, retrofit.finish()).await?
+            }
+            Self::RollBack(begun) => {
+                let retrofit = begun.retrofit(platform).await?;
+                watched(&retrofit, retrofit.rollback()).await?
+            }
             Self::Status(begun) => {
                 let Some(status) = begun.retrofit(platform).await?.status().await? else {
                     output.say(&json!({ "state": null }), "nothing was begun")?;
@@ -146,6 +168,31 @@ impl RetrofitCommand {
             }
         };
         show(status, output)
+    }
+}
+
+/// Runs it with a bar of its steps.
+async fn watched<T>(retrofit: &Retrofit, work: impl Future<Output = T>) -> T {
+    let bar = progress::bar(0, "begun");
+    let told = async {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            // Who cannot look is told by the work itself.
+            if let Ok(Some(status)) = retrofit.status().await {
+                bar.set_message(status.next.map_or("done", RetrofitPhase::as_str));
+                bar.set_length(status.steps as u64);
+                bar.set_position(status.done as u64);
+            }
+        }
+    };
+    let outcome: Result<T, Infallible> = tokio::select! {
+        outcome = work => Ok(outcome),
+        never = told => Err(never),
+    };
+    bar.finish_and_clear();
+    match outcome {
+        Ok(outcome) => outcome,
+        Err(never) => match never {},
     }
 }
 
