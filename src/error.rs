@@ -1,9 +1,11 @@
 //! What can go wrong, told by who, what and which step.
 
+mod bad_record;
 mod constraint;
 mod dual_store;
 mod fleet;
 mod footprint;
+mod json_store;
 mod kind;
 mod portable;
 mod relocation;
@@ -17,11 +19,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use self::bad_record::{BadRecord, BadRecordKind, FilePosition};
 pub use self::constraint::ConstraintKind;
 use self::constraint::named;
 pub use self::dual_store::DualStoreError;
 pub use self::fleet::FleetError;
 pub use self::footprint::FootprintError;
+pub use self::json_store::JsonError;
 pub use self::kind::ErrorKind;
 use self::kind::kind_of;
 pub use self::portable::PortableError;
@@ -479,6 +483,15 @@ pub enum Error {
         /// Why not.
         #[source]
         source: Box<DualStoreError>,
+    },
+    /// JSON files could not be imported, backed up or restored.
+    #[error("{}", path.display())]
+    Json {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<JsonError>,
     },
     /// The tables of a database could not be made those of many clients, or not be made as they were.
     #[error("{database} could not be retrofitted at {step}")]

@@ -50,11 +50,14 @@ pub use self::directory::{
 pub use self::doctor::{Diagnosis, Doctor, DoctorOptions, Severity, Symptom};
 pub use self::dual_store::{
     Comparison, ComparisonStatistics, Copied, Divergence, DivergenceKind, DualStore, DualStoreOptions,
-    DualStoreStatus, PendingRepair, PostgresRepository, Record, Repository, StorePhase, UnknownStorePhase,
+    DualStoreStatus, ImportedFile, JsonBackup, JsonImport, JsonImported, JsonLayout, JsonRepository,
+    OnBadRecord, OnChanged, PendingRepair, PostgresRepository, Record, Repository, StorePhase,
+    UnknownStorePhase, Verified,
 };
 pub use self::error::{
-    ConstraintKind, DualStoreError, Error, ErrorKind, FleetError, FootprintError, MaybeClient, PortableError,
-    RelocationError, RepositoryError, Result, RetrofitError, SeedError,
+    BadRecord, BadRecordKind, ConstraintKind, DualStoreError, Error, ErrorKind, FilePosition, FleetError,
+    FootprintError, JsonError, MaybeClient, PortableError, RelocationError, RepositoryError, Result,
+    RetrofitError, SeedError,
 };
 pub use self::fleet::{
     DatabaseStatus, Deferral, DeferredDatabase, FailedDatabase, Fleet, FleetDatabase, FleetDrift, FleetEnd,

@@ -41,7 +41,7 @@ create table platform.dual_store_notes (
 );
 
 comment on column platform.dual_store_notes.failure is
-    'what the second store said; null while the write is under way, or was when its process died';
+    'why the second store does not have it, without the words of that store; null while the write is under way, or was when its process died';
 
 create index dual_store_notes_key_idx on platform.dual_store_notes (client_id, name, key);
 
@@ -57,6 +57,45 @@ create table platform.dual_store_divergences (
         foreign key (client_id, name) references platform.dual_stores (client_id, name) on delete cascade,
     constraint dual_store_divergences_kind_known check (kind in ('missing', 'extra', 'different'))
 );
+
+-- How often a record was found to differ, each time that it was; and since when some are not among the divergences,
+-- which are bounded.
+create table platform.dual_store_findings (
+    client_id   uuid        not null,
+    name        text        not null,
+    found       bigint      not null default 0,
+    unlisted_at timestamptz,
+    primary key (client_id, name),
+    constraint dual_store_findings_store_fkey
+        foreign key (client_id, name) references platform.dual_stores (client_id, name) on delete cascade
+);
+
+create function platform.note_divergence(
+    p_client uuid, p_name text, p_key text, p_kind text, p_fields text[], p_most integer)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- Its row is locked from here on: those who find others wait, and count what is there.
+    insert into platform.dual_store_findings as f (client_id, name, found) values (p_client, p_name, 1)
+    on conflict (client_id, name) do update set found = f.found + 1;
+    update platform.dual_store_divergences d
+    set kind = p_kind, fields = p_fields, found_at = clock_timestamp()
+    where d.client_id = p_client and d.name = p_name and d.key = p_key;
+    if found then
+        return;
+    end if;
+    if (select count(*) from platform.dual_store_divergences d
+        where d.client_id = p_client and d.name = p_name) < p_most then
+        insert into platform.dual_store_divergences (client_id, name, key, kind, fields)
+        values (p_client, p_name, p_key, p_kind, p_fields);
+    else
+        update platform.dual_store_findings f set unlisted_at = clock_timestamp()
+        where f.client_id = p_client and f.name = p_name;
+    end if;
+end
+$$;
 
 -- A process may be one phase behind another, and never two: each phase gets along with its neighbours alone.
 create function platform.one_phase_at_a_time() returns trigger
@@ -200,4 +239,4 @@ create trigger no_truncate before truncate on platform.dual_stores
 create trigger no_truncate before truncate on platform.dual_store_notes
     for each statement execute function platform.refuse('they are repaired');
 
-revoke all on platform.dual_stores, platform.dual_store_notes, platform.dual_store_divergences from public;
+revoke all on platform.dual_stores, platform.dual_store_notes, platform.dual_store_divergences, platform.dual_store_findings from public;

@@ -8,7 +8,7 @@ use super::memory::REMEMBERED;
 use super::phase::StorePhase;
 use super::repository::Repository;
 use crate::directory::Writing;
-use crate::error::{DualStoreError, Result};
+use crate::error::{DualStoreError, Error, Result};
 
 const STEP: &str = "changing the phase";
 
@@ -96,10 +96,15 @@ impl<O: Repository, N: Repository<Record = O::Record>> Inner<O, N> {
     /// Whether the truth may change, as far as that can be told while writes go on.
     async fn ready(&self, stated: Option<&str>) -> Result<()> {
         let noted = self.journal.noted(None).await?;
-        self.expect_nothing_against(noted, stated).await
+        if noted.stands_against(stated) {
+            return Err(self.against(noted).await?);
+        }
+        Ok(())
     }
 
-    async fn expect_nothing_against(&self, noted: Noted, stated: Option<&str>) -> Result<()> {
+    /// What stands against it. It asks the platform database: nobody holds a connection to it meanwhile, of which there
+    /// are few.
+    async fn against(&self, noted: Noted) -> Result<Error> {
         let against = if noted.failed > 0 {
             let pending = self.journal.pending(self.options.told).await?;
             DualStoreError::RepairsPending {
@@ -109,18 +114,17 @@ impl<O: Repository, N: Repository<Record = O::Record>> Inner<O, N> {
                     .map(|repair| format!("{}: {}", repair.key, repair.failure))
                     .collect(),
             }
-        } else if noted.divergences > 0 && stated.is_none() {
+        } else if noted.divergences > 0 || noted.unlisted {
             let divergences = self.journal.divergences(self.options.told).await?;
             DualStoreError::Diverges {
                 divergences: noted.divergences.unsigned_abs(),
+                and_more: noted.unlisted,
                 examples: divergences.iter().map(ToString::to_string).collect(),
             }
-        } else if stated.is_none() && !self.journal.entry().await?.is_verified {
-            DualStoreError::NotVerified
         } else {
-            return Ok(());
+            DualStoreError::NotVerified
         };
-        Err(self.journal.failed(STEP)(against))
+        Ok(self.journal.failed(STEP)(against))
     }
 
     /// Changes the truth: once nobody remembers the other, and no write is under way.
@@ -134,7 +138,10 @@ impl<O: Repository, N: Repository<Record = O::Record>> Inner<O, N> {
         sleep(REMEMBERED).await;
         let mut writing = self.journal.change(self.options.drain).await?;
         let noted = self.drained(&mut writing).await?;
-        self.expect_nothing_against(noted, stated).await?;
+        if noted.stands_against(stated) {
+            writing.roll_back().await?;
+            return Err(self.against(noted).await?);
+        }
         self.conclude(writing, from, to, Some(announced), stated).await
     }
 

@@ -66,6 +66,7 @@ impl<O: Repository, N: Repository<Record = O::Record>> DualStore<O, N> {
         let inner = &self.inner;
         let entry = inner.journal.entry().await?;
         let phase = entry.phase().map_err(inner.journal.failed(STEP))?;
+        let began = entry.read_at;
         let (Some(second), Some(dual_since)) = (phase.second(), entry.dual_since) else {
             return Err(inner.journal.failed(STEP)(DualStoreError::OutOfPhase {
                 what: STEP,
@@ -85,7 +86,18 @@ impl<O: Repository, N: Repository<Record = O::Record>> DualStore<O, N> {
                 } else {
                     comparison.truth += count;
                 }
-                let compared: Vec<_> = stream::iter(keys)
+                let (agreed, others) = inner.agreeing(keys).await;
+                if side == phase.truth() {
+                    comparison.agreed += agreed;
+                }
+                // Those of both were compared with the truth's.
+                let others = if side == second {
+                    let alone = inner.unknown_to(phase.truth(), others).await;
+                    alone.map_err(inner.journal.failed(STEP))?
+                } else {
+                    others
+                };
+                let compared: Vec<_> = stream::iter(others)
                     .map(|key| async move { inner.compare_one(&key).await })
                     .buffer_unordered(inner.options.parallel)
                     .collect()
@@ -116,7 +128,7 @@ impl<O: Repository, N: Repository<Record = O::Record>> DualStore<O, N> {
                     return Ok(comparison);
                 }
             }
-            inner.journal.note_verified(&dual_since).await?;
+            inner.journal.note_verified(&dual_since, &began).await?;
         }
         Ok(comparison)
     }
@@ -172,13 +184,29 @@ impl<O: Repository, N: Repository<Record = O::Record>> Inner<O, N> {
         }
     }
 
+    /// How many of the records agree, read with one call of each store; and the keys of the others, and of all where they
+    /// cannot be read like that.
+    async fn agreeing(&self, mut keys: Vec<String>) -> (u64, Vec<String>) {
+        let read = futures_util::future::try_join(self.many(Side::Old, &keys), self.many(Side::New, &keys));
+        let Ok((old, new)) = read.await else {
+            return (0, keys);
+        };
+        let all = keys.len();
+        let known = self.known_to_differ();
+        keys.retain(|key| known.contains(key) || !same(old.get(key), new.get(key)));
+        (u64::try_from(all - keys.len()).unwrap_or(u64::MAX), keys)
+    }
+
     /// How the record compares. What differs is read again while nobody writes it: what is on its way is no divergence.
     async fn compare_one(&self, key: &str) -> Result<Compared> {
         let agree = self.agree(key).await.map_err(self.journal.failed(COMPARING))?;
         if agree && !self.known_to_differ().contains(key) {
             return Ok(Compared::Agreed);
         }
-        self.compare_held(key).await
+        let compared = self.compare_held(key).await?;
+        // It was known to differ, and did not before it was held: it was not on its way.
+        let agreed = agree && matches!(compared, Compared::OnItsWay);
+        Ok(if agreed { Compared::Agreed } else { compared })
     }
 
     async fn compare_held(&self, key: &str) -> Result<Compared> {
@@ -205,7 +233,7 @@ impl<O: Repository, N: Repository<Record = O::Record>> Inner<O, N> {
             Some(_) if hold.waiting.contains(key) => Compared::ToBeRepaired,
             Some(divergence) => {
                 self.journal.note_divergence(&divergence).await?;
-                self.known_to_differ().insert(key.to_owned());
+                self.remember_to_differ(key);
                 tracing::warn!(
                     target: "tenantry::dual_store", client = %self.journal.client, store = &*self.journal.name,
                     phase = %hold.phase, %divergence, "both stores differ"
@@ -218,6 +246,14 @@ impl<O: Repository, N: Repository<Record = O::Record>> Inner<O, N> {
         };
         hold.end(Became::Unchanged, None).await?;
         Ok(compared)
+    }
+
+    /// Up to the bound: the notes of others go when they are written, reconciled, or compared in full.
+    fn remember_to_differ(&self, key: &str) {
+        let mut known = self.known_to_differ();
+        if known.len() < self.options.keep_divergences {
+            known.insert(key.to_owned());
+        }
     }
 
     /// Keys that this process saw to differ: the note of it is taken back once they agree.

@@ -82,6 +82,7 @@ impl<O: Repository, N: Repository<Record = O::Record>> DualStore<O, N> {
             name: name.into().into(),
             key_wait: options.key_wait,
             settled_after: options.settled_after,
+            keep_divergences: i32::try_from(options.keep_divergences).unwrap_or(i32::MAX),
         };
         journal.open().await?;
         let inner = Arc::new(Inner {

@@ -21,6 +21,7 @@ pub(super) struct Journal {
     pub(super) name: Arc<str>,
     pub(super) key_wait: Duration,
     pub(super) settled_after: Duration,
+    pub(super) keep_divergences: i32,
 }
 
 /// A write that the second store does not have yet.
@@ -29,7 +30,8 @@ pub(super) struct Journal {
 pub struct PendingRepair {
     /// The key of the record.
     pub key: String,
-    /// What the second store said.
+    /// Why the second store does not have it: the kind of its error, with SQLSTATE and constraint where it is PostgreSQL.
+    /// Its own words, which may quote the record, are not kept.
     pub failure: String,
     /// How often it was tried.
     pub attempts: i32,
@@ -43,6 +45,18 @@ pub(super) struct Noted {
     /// Writes under way, or whose processes died.
     pub(super) under_way: i64,
     pub(super) divergences: i64,
+    /// Whether others were found that are not among those.
+    pub(super) unlisted: bool,
+    /// How often one was found.
+    pub(super) found: i64,
+    pub(super) is_verified: bool,
+}
+
+impl Noted {
+    /// Whether the truth may not change. What is to be repaired cannot be waived.
+    pub(super) fn stands_against(&self, stated: Option<&str>) -> bool {
+        self.failed > 0 || (stated.is_none() && (self.divergences > 0 || self.unlisted || !self.is_verified))
+    }
 }
 
 /// The entry, as it is.
@@ -54,6 +68,8 @@ pub(super) struct Entry {
     pub(super) is_verified: bool,
     pub(super) dual_since: Option<String>,
     pub(super) stated: Option<String>,
+    /// When it was read.
+    pub(super) read_at: String,
 }
 
 const READING: &str = "reading a dual store";
@@ -63,6 +79,9 @@ const CHANGING: &str = "changing a dual store";
 /// once a reader may have ceased to heed it.
 const HEEDED: &str = "30 seconds";
 const USED_WITHIN: &str = "20 seconds";
+
+/// How many fields of a record that differs are kept by name.
+const MOST_FIELDS: usize = 50;
 
 impl Entry {
     pub(super) fn phase(&self) -> Result<StorePhase, DualStoreError> {
@@ -107,7 +126,8 @@ impl Journal {
     pub(super) async fn entry(&self) -> Result<Entry> {
         let sql = sqlx::AssertSqlSafe(format!(
             "select phase, coalesce(announced_at > clock_timestamp() - interval '{HEEDED}', false) as announced,
-                    verified_at is not null as is_verified, dual_since::text as dual_since, stated
+                    verified_at is not null as is_verified, dual_since::text as dual_since, stated,
+                    clock_timestamp()::text as read_at
              from platform.dual_stores where client_id = $1 and name = $2"
         ));
         let entry: Option<Entry> = sqlx::query_as(sql)
@@ -125,7 +145,13 @@ impl Journal {
             "select count(*) filter (where failure is not null) as failed,
                     count(*) filter (where failure is null) as under_way,
                     (select count(*) from platform.dual_store_divergences d where d.client_id = $1 and d.name = $2)
-                        as divergences
+                        as divergences,
+                    exists (select from platform.dual_store_findings f
+                            where f.client_id = $1 and f.name = $2 and f.unlisted_at is not null) as unlisted,
+                    coalesce((select f.found from platform.dual_store_findings f
+                              where f.client_id = $1 and f.name = $2), 0) as found,
+                    exists (select from platform.dual_stores s
+                            where s.client_id = $1 and s.name = $2 and s.verified_at is not null) as is_verified
              from platform.dual_store_notes where client_id = $1 and name = $2",
         )
         .bind(self.client)
@@ -193,21 +219,18 @@ impl Journal {
     }
 
     pub(super) async fn note_divergence(&self, divergence: &Divergence) -> Result<()> {
-        sqlx::query(
-            "insert into platform.dual_store_divergences as d (client_id, name, key, kind, fields)
-             values ($1, $2, $3, $4, $5)
-             on conflict (client_id, name, key)
-             do update set kind = excluded.kind, fields = excluded.fields, found_at = excluded.found_at",
-        )
-        .bind(self.client)
-        .bind(&*self.name)
-        .bind(&divergence.key)
-        .bind(divergence.kind.as_str())
-        .bind(divergence.kind.fields())
-        .execute(&self.platform.db)
-        .await
-        .map(drop)
-        .map_err(failed(CHANGING))
+        let fields = divergence.kind.fields();
+        sqlx::query("select platform.note_divergence($1, $2, $3, $4, $5, $6)")
+            .bind(self.client)
+            .bind(&*self.name)
+            .bind(&divergence.key)
+            .bind(divergence.kind.as_str())
+            .bind(&fields[..fields.len().min(MOST_FIELDS)])
+            .bind(self.keep_divergences)
+            .execute(&self.platform.db)
+            .await
+            .map(drop)
+            .map_err(failed(CHANGING))
     }
 
     /// Takes note that a record agrees in both stores.
@@ -225,7 +248,7 @@ impl Journal {
     }
 
     /// Takes note that both stores were compared in full and hold the same, unless one was written alone since then.
-    pub(super) async fn note_verified(&self, dual_since: &str) -> Result<()> {
+    pub(super) async fn note_verified(&self, dual_since: &str, began: &str) -> Result<()> {
         let mut writing = self.platform.write(CHANGING).await?;
         sqlx::query(
             "update platform.dual_stores set verified_at = clock_timestamp()
@@ -234,6 +257,17 @@ impl Journal {
         .bind(self.client)
         .bind(&*self.name)
         .bind(dual_since)
+        .execute(writing.conn()?)
+        .await
+        .map_err(failed(CHANGING))?;
+        // Those that are not listed were compared with all others, and agree: but for those that were found since.
+        sqlx::query(
+            "update platform.dual_store_findings set unlisted_at = null
+             where client_id = $1 and name = $2 and unlisted_at < $3::text::timestamptz",
+        )
+        .bind(self.client)
+        .bind(&*self.name)
+        .bind(began)
         .execute(writing.conn()?)
         .await
         .map_err(failed(CHANGING))?;
@@ -331,7 +365,9 @@ impl Journal {
             // What was seen of a second store says nothing once it is none; in the last phase nor do notes.
             sqlx::query(
                 "with forgotten as (
-                     delete from platform.dual_store_divergences where client_id = $1 and name = $2)
+                     delete from platform.dual_store_divergences where client_id = $1 and name = $2),
+                 seen as (
+                     delete from platform.dual_store_findings where client_id = $1 and name = $2)
                  delete from platform.dual_store_notes where client_id = $1 and name = $2 and $3",
             )
             .bind(self.client)

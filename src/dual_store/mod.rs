@@ -24,6 +24,10 @@
 //! process, and the last copy is of what is there; nothing that was deleted comes back. Of a write that died it is not
 //! known when it is over: a server may still be at its statement. Its note stays until it is so old that it is.
 //!
+//! Of why the second store does not have a record, kind, SQLSTATE and constraint are kept: what a store says itself may
+//! quote the record. Of records that differ so many are kept by key, for each store of a client; that there are more is a
+//! mark, which holds a cut over up and goes with a comparison in full that is clean.
+//!
 //! # Phases, in several processes
 //!
 //! Writers hear the phase in step 1, as it is. Readers remember it for a second. The truth changes only between two
@@ -35,7 +39,8 @@
 //!
 //! # What this cannot do
 //!
-//! Writes past this type are not noted; a comparison in full finds them. A process that is frozen between 1 and 2 for so
+//! A store that says late that it took a write, after it was given up, may undo a later one: `settled_after` is to be longer
+//! than that. Writes past this type are not noted; a comparison in full finds them. A process that is frozen between 1 and 2 for so
 //! long that its note is settled, wakes up, writes, and dies before it says so, leaves a difference that only a comparison
 //! finds.
 
@@ -47,6 +52,7 @@ mod divergence;
 mod dual_store;
 mod hold;
 mod journal;
+mod json;
 mod memory;
 mod options;
 mod owed;
@@ -63,6 +69,10 @@ pub use self::copying::Copied;
 pub use self::divergence::{ComparisonStatistics, Divergence, DivergenceKind};
 pub use self::dual_store::DualStore;
 pub use self::journal::PendingRepair;
+pub use self::json::{
+    ImportedFile, JsonBackup, JsonImport, JsonImported, JsonLayout, JsonRepository, OnBadRecord, OnChanged,
+    Verified,
+};
 pub use self::options::DualStoreOptions;
 pub use self::phase::{StorePhase, UnknownStorePhase};
 pub use self::postgres::PostgresRepository;

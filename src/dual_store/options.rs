@@ -17,6 +17,7 @@ pub struct DualStoreOptions {
     pub(super) compare_at_once: usize,
     pub(super) repair_every: Duration,
     pub(super) told: usize,
+    pub(super) keep_divergences: usize,
     pub(super) on_divergence: Option<Arc<OnDivergence>>,
 }
 
@@ -35,6 +36,7 @@ impl Default for DualStoreOptions {
             compare_at_once: 4,
             repair_every: Duration::from_secs(1),
             told: 20,
+            keep_divergences: 1_000,
             on_divergence: None,
         }
     }
@@ -114,6 +116,15 @@ impl DualStoreOptions {
     #[must_use]
     pub fn tell_at_most(mut self, each: usize) -> Self {
         self.told = each;
+        self
+    }
+
+    /// How many records that differ are kept in the platform database, by key, for this store of the client; at least
+    /// one. That there are more is kept as well, and holds a cut over up until a comparison in full is clean; all are
+    /// counted. Defaults to 1,000.
+    #[must_use]
+    pub fn keep_divergences(mut self, records: usize) -> Self {
+        self.keep_divergences = records.max(1);
         self
     }
 

@@ -123,6 +123,30 @@ where
         query.fetch_all().await.map_err(self.failed("a list"))
     }
 
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<R>, RepositoryError> {
+        let query = self.db.query(&*self.table).is_in(&*self.key, keys.to_vec());
+        query.fetch_all().await.map_err(self.failed("many"))
+    }
+
+    /// One statement, and so one transaction: all or none.
+    async fn put_many(&self, records: &[R]) -> Result<(), RepositoryError> {
+        let Some(first) = records.first() else {
+            return Ok(());
+        };
+        let columns = match serde_json::to_value(first).map_err(RepositoryError::refused)? {
+            serde_json::Value::Object(fields) => fields.into_iter().map(|(name, _)| name),
+            _ => return Err(RepositoryError::refused(NoObject)),
+        };
+        let columns: Vec<String> = columns.filter(|name| *name != self.key).collect();
+        let insert = self.db.insert(&*self.table).records(records);
+        let insert = if columns.is_empty() {
+            insert.on_conflict_do_nothing([&*self.key])
+        } else {
+            insert.on_conflict_update([&*self.key], columns)
+        };
+        insert.execute().await.map(drop).map_err(self.failed("many"))
+    }
+
     async fn update(&self, record: &R) -> Result<(), RepositoryError> {
         let key = record.key().into_owned();
         let query = self
@@ -144,6 +168,11 @@ where
         }
     }
 }
+
+/// What serde makes of a record has no columns.
+#[derive(Debug, thiserror::Error)]
+#[error("the record is no object")]
+struct NoObject;
 
 impl<R> fmt::Debug for PostgresRepository<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -45,6 +45,33 @@ pub trait Repository: Send + Sync + 'static {
     /// # Errors
     /// [`RepositoryError::Missing`] where there is none.
     async fn delete(&self, key: &str) -> Result<(), RepositoryError>;
+
+    /// The records of those keys that are there, in any order. By default one after the other.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Self::Record>, RepositoryError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.extend(self.get(key).await?);
+        }
+        Ok(found)
+    }
+
+    /// Has the store hold these records, whether they are there or not; no two have the same key. By default one after
+    /// the other, so that some may be there after an error. A store that can takes all or none.
+    ///
+    /// # Errors
+    /// [`RepositoryError`] where one of them is not taken.
+    async fn put_many(&self, records: &[Self::Record]) -> Result<(), RepositoryError> {
+        for record in records {
+            match self.update(record).await {
+                Err(RepositoryError::Missing { .. }) => self.create(record).await?,
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -69,5 +96,13 @@ impl<T: Repository + ?Sized> Repository for Arc<T> {
 
     async fn delete(&self, key: &str) -> Result<(), RepositoryError> {
         (**self).delete(key).await
+    }
+
+    async fn get_many(&self, keys: &[String]) -> Result<Vec<Self::Record>, RepositoryError> {
+        (**self).get_many(keys).await
+    }
+
+    async fn put_many(&self, records: &[Self::Record]) -> Result<(), RepositoryError> {
+        (**self).put_many(records).await
     }
 }

@@ -19,8 +19,14 @@ pub struct DualStoreStatus {
     pub under_way: u64,
     /// Records that were seen to differ, and not to agree since.
     pub diverging: u64,
+    /// Whether more differ than those: as many are kept as
+    /// [`keep_divergences`](crate::DualStoreOptions::keep_divergences) says. [`verify`](DualStore::verify) counts all.
+    pub more_diverging: bool,
     /// Some of those.
     pub divergences: Vec<Divergence>,
+    /// How often a record was found to differ, in all processes, since the second store is written: one that is found
+    /// again counts again.
+    pub divergences_found: u64,
     /// Whether both stores were compared in full, and held the same, since every write is in both.
     pub is_verified: bool,
     /// Why the last change of the phase was made in spite of what stood against it.
@@ -46,7 +52,9 @@ impl<O: Repository, N: Repository<Record = O::Record>> DualStore<O, N> {
             repairs: journal.pending(told).await?,
             under_way: noted.under_way.unsigned_abs(),
             diverging: noted.divergences.unsigned_abs(),
+            more_diverging: noted.unlisted,
             divergences: journal.divergences(told).await?,
+            divergences_found: noted.found.unsigned_abs(),
             is_verified: entry.is_verified,
             stated: entry.stated,
         })

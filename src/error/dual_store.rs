@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use super::{ErrorKind, RepositoryError};
 
-/// Why a dual store did not do what it was asked. No variant holds a value of a record but its key.
+/// Why a dual store did not do what it was asked. What is displayed holds no value of a record but its key; what a store
+/// itself says is a source.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum DualStoreError {
@@ -59,7 +60,7 @@ pub enum DualStoreError {
     RepairsPending {
         /// How many.
         pending: u64,
-        /// Some of them, each by its key and what the second store said.
+        /// Some of them, each by its key, and why the second store does not have it.
         reasons: Vec<String>,
     },
     /// Writes under way did not end in time, or their processes died lately.
@@ -71,10 +72,12 @@ pub enum DualStoreError {
         waited: Duration,
     },
     /// Both stores were seen to differ, and not to agree since.
-    #[error("{divergences} records differ: {}", examples.join("; "))]
+    #[error("{divergences} records differ{}: {}", if *and_more { ", and more" } else { "" }, examples.join("; "))]
     Diverges {
-        /// How many.
+        /// How many are listed.
         divergences: u64,
+        /// Whether more were seen than are listed: a comparison in full says how many, and that none does any more.
+        and_more: bool,
         /// Some of them, each with its key and how it differs.
         examples: Vec<String>,
     },

@@ -72,6 +72,7 @@ impl Error {
             Self::Seed { source, .. } => source.kind(),
             Self::Fleet { source, .. } => source.kind(),
             Self::DualStore { source, .. } => source.kind(),
+            Self::Json { source, .. } => source.kind(),
             Self::Retrofit { source, .. } => source.kind(),
             Self::NoPoolWithRoom { .. }
             | Self::MissingCredential { .. }

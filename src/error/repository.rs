@@ -2,12 +2,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ErrorKind;
+use super::{BadRecord, Error, ErrorKind};
 
 /// Why a [`Repository`](crate::Repository) did not do what it was asked.
 ///
 /// It matters whether something may have been written: only of [`Unknown`](Self::Unknown) and [`Io`](Self::Io) that is
-/// not sure. No variant holds a value of a record but its key.
+/// not sure. What is displayed holds no value of a record but its key; what a database says, which is the source of
+/// some, can: it is not logged, and not kept.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RepositoryError {
@@ -31,6 +32,9 @@ pub enum RepositoryError {
         /// What is wrong with it, without its values.
         reason: String,
     },
+    /// A file holds what is no record, or not the one that it is filed as.
+    #[error("{0}")]
+    BadFile(Box<BadRecord>),
     /// Somebody else was at it for as long as was waited.
     #[error("others are at {what} for longer than {waited:?}")]
     Busy {
@@ -51,14 +55,14 @@ pub enum RepositoryError {
         source: Arc<std::io::Error>,
     },
     /// Nothing was written: the store refused it.
-    #[error("refused: {source}")]
+    #[error("refused{}", known_of(source))]
     Refused {
         /// What it said.
         #[source]
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// It is not known whether something was written, as where the connection was lost.
-    #[error("failed, and may have taken effect: {source}")]
+    #[error("failed, and may have taken effect{}", known_of(source))]
     Unknown {
         /// What it said.
         #[source]
@@ -86,12 +90,36 @@ impl RepositoryError {
         !matches!(self, Self::Io { .. } | Self::Unknown { .. })
     }
 
+    /// Whether what is stored cannot be read.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::BadFile(_))
+    }
+
     pub(super) fn kind(&self) -> ErrorKind {
         match self {
             Self::Exists { .. } | Self::Missing { .. } | Self::Refused { .. } => ErrorKind::Database,
-            Self::Damaged { .. } => ErrorKind::Installation,
+            Self::Damaged { .. } | Self::BadFile(_) => ErrorKind::Installation,
             Self::Busy { .. } => ErrorKind::Temporary,
             Self::Io { .. } | Self::Unknown { .. } => ErrorKind::Ambiguous,
         }
     }
+}
+
+/// What can be told of an error without its text, which may quote what was written: the kind, SQLSTATE and constraint.
+fn known_of(source: &Arc<dyn std::error::Error + Send + Sync>) -> String {
+    let source: &(dyn std::error::Error + 'static) = &**source;
+    let Some(error) = source.downcast_ref::<Error>() else {
+        return String::new();
+    };
+    let mut known = format!(" ({:?}", error.kind()).to_lowercase();
+    if let Some(state) = error.sqlstate() {
+        known.push_str(", SQLSTATE ");
+        known.push_str(&state);
+    }
+    if let Some(constraint) = error.constraint() {
+        known.push_str(", constraint ");
+        known.push_str(constraint);
+    }
+    known.push(')');
+    known
 }

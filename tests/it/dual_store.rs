@@ -4,8 +4,14 @@
     reason = "the functions that the tests share panic like tests"
 )]
 
+mod backup;
 mod between;
+mod bounded;
+mod conformance;
+mod import;
+mod json_files;
 mod phases;
+mod process;
 
 use std::borrow::Cow;
 

@@ -9,7 +9,7 @@ use super::{Outcome, Stage, against, agent};
 use crate::sql::{self, PATIENCE};
 
 /// Waits until it is so: nobody tells when it comes to be.
-async fn until(mut so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(mut so: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while !so().await {
             tokio::task::yield_now().await;
@@ -139,27 +139,64 @@ async fn what_a_process_that_died_left_behind_is_repaired_by_another() -> Outcom
     Ok(())
 }
 
+#[tokio::test]
+async fn a_write_waits_for_the_one_before_it_to_be_in_both_stores() -> Outcome {
+    let stage = Stage::set().await;
+    let one = stage.open(DualStoreOptions::default()).await;
+    one.change_phase(StorePhase::DualWrite).await?;
+    one.create(&agent("first", "Ada")).await?;
+    let other = stage.open(DualStoreOptions::default()).await;
+    let pool = stage.fixture.database("pool-1");
+    let mut admin = sql::connect(stage.fixture.admin_options(&pool)).await;
+    sql::run(&mut admin, "begin; lock table agents in exclusive mode").await;
+    let old = stage.of(stage.old).await;
+    let earlier = tokio::spawn(async move { one.update(&agent("first", "Bea")).await });
+    until(async || old.get("first").await.unwrap() == Some(agent("first", "Bea"))).await;
+    let later = tokio::spawn(async move { other.update(&agent("first", "Cy")).await });
+    // The later one is held up before it writes anything.
+    let platform = stage.fixture.database("platform");
+    let mut watcher = sql::connect(stage.fixture.admin_options(&platform)).await;
+    let waits = "select count(*) > 0 from pg_locks where locktype = 'advisory' and not granted and
+                 database = (select oid from pg_database where datname = current_database())";
+    until(async || {
+        assert_eq!(old.get("first").await.unwrap(), Some(agent("first", "Bea")));
+        sql::one(&mut watcher, waits).await
+    })
+    .await;
+    sql::run(&mut admin, "commit").await;
+    earlier.await??;
+    later.await??;
+    let new = stage.of(stage.new).await;
+    for store in [old, new] {
+        assert_eq!(store.get("first").await?, Some(agent("first", "Cy")));
+    }
+    stage.close().await;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_of_one_record_arrive_in_both_stores_in_the_same_order() -> Outcome {
     let stage = Stage::set().await;
     let lead = stage.open(DualStoreOptions::default()).await;
     lead.change_phase(StorePhase::DualWrite).await?;
     lead.create(&agent("first", "Ada")).await?;
-    for round in 0..10 {
-        let mut writers = Vec::new();
-        for number in 0..4 {
-            let store = stage.open(DualStoreOptions::default()).await;
-            writers.push(tokio::spawn(async move {
-                for at in 0..5 {
+    let mut stores = Vec::new();
+    for _ in 0..4 {
+        stores.push(stage.open(DualStoreOptions::default()).await);
+    }
+    let (old, new) = (stage.of(stage.old).await, stage.of(stage.new).await);
+    for round in 0..5 {
+        let writers = stores.iter().cloned().enumerate().map(|(number, store)| {
+            tokio::spawn(async move {
+                for at in 0..4 {
                     let one = agent("first", &format!("{round} {number} {at}"));
                     store.update(&one).await.unwrap();
                 }
-            }));
-        }
-        for writer in writers {
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
             writer.await?;
         }
-        let (old, new) = (stage.of(stage.old).await, stage.of(stage.new).await);
         assert_eq!(old.get("first").await?, new.get("first").await?);
     }
     stage.close().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tenantry::{DivergenceKind, DualStoreError, DualStoreOptions, Repository as _, StorePhase};
+use tenantry::{DivergenceKind, DualStore, DualStoreError, DualStoreOptions, Repository as _, StorePhase};
 
 use super::{Outcome, Stage, against, agent};
 use crate::sql;
@@ -175,6 +175,31 @@ async fn a_second_write_that_fails_is_noted_and_repaired_and_holds_a_cut_over_up
     assert_eq!(store.status().await?.to_be_repaired, 0);
     store.change_phase(StorePhase::CutOver).await?;
     store.close().await;
+    stage.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_stores_are_cut_over_at_once() -> Outcome {
+    let stage = Stage::set().await;
+    let mut stores = Vec::new();
+    // More than there are connections to the platform database.
+    for number in 0..8 {
+        let (old, new) = (stage.of(stage.old).await, stage.of(stage.new).await);
+        let platform = stage.fixture.platform().clone();
+        let name = format!("agents-{number}");
+        stores.push(DualStore::open(platform, stage.new, name, old, new, DualStoreOptions::default()).await?);
+    }
+    for phase in [StorePhase::DualWrite, StorePhase::DualRead] {
+        futures_util::future::try_join_all(stores.iter().map(|store| store.change_phase(phase))).await?;
+    }
+    futures_util::future::try_join_all(stores.iter().map(DualStore::verify)).await?;
+    let cut = stores.iter().map(|store| store.change_phase(StorePhase::CutOver));
+    tokio::time::timeout(
+        std::time::Duration::from_secs(9),
+        futures_util::future::try_join_all(cut),
+    )
+    .await??;
     stage.close().await;
     Ok(())
 }
