@@ -182,7 +182,8 @@ async fn write<R: MadeUp + for<'r> FromRow<'r, PgRow> + Unpin>(
     while !traffic.stop.load(Ordering::Acquire) {
         let record = R::made_up(time % RECORDS, time);
         let key = record.key().into_owned();
-        if !there.contains_key(&key) {
+        let is_there = there.contains_key(&key);
+        if !is_there {
             store.create(&record).await?;
             there.insert(key, record);
         } else if time % 5 == 4 {

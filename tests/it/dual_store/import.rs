@@ -297,10 +297,13 @@ async fn an_import_under_traffic_undoes_no_write() -> Outcome {
         tokio::task::yield_now().await;
     }
     // What the file held long ago.
-    let stale = folder.path().join("stale.json");
-    fs::write(&stale, serde_json::to_vec(&many(61).collect::<Vec<_>>())?)?;
+    let long_ago = folder.path().join("stale.json");
+    fs::write(&long_ago, serde_json::to_vec(&many(61).collect::<Vec<_>>())?)?;
     for _ in 0..3 {
-        let imported = JsonImport::new([&stale]).batch(7).into_dual_store(&store).await?;
+        let imported = JsonImport::new([&long_ago])
+            .batch(7)
+            .into_dual_store(&store)
+            .await?;
         assert_eq!((imported.bad(), imported.files[0].records), (0, 61));
         assert!(imported.files[0].gone >= 1);
     }

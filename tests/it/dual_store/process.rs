@@ -377,9 +377,9 @@ async fn a_session_that_is_ended_in_the_middle_of_a_write_loses_nothing() -> Out
     );
     let mut admin = sql::connect(stage.fixture.admin_options(&pool)).await;
     let mut superuser = sql::connect(stage.fixture.server().connect_options(&pool)).await;
-    let waiting = "select pid from pg_locks where relation = 'agents'::regclass and not granted";
+    let at_the_table = "select pid from pg_locks where relation = 'agents'::regclass and not granted";
     for (slug, ended) in [
-        ("of-the-table", waiting.to_owned()),
+        ("of-the-table", at_the_table.to_owned()),
         (
             "of-the-hold",
             format!(
@@ -394,7 +394,7 @@ async fn a_session_that_is_ended_in_the_middle_of_a_write_loses_nothing() -> Out
             tokio::spawn(async move { store.create(&agent(slug, "Ada")).await })
         };
         // It is in the first store, and at the second.
-        sql::until(&mut superuser, &format!("select exists ({waiting})")).await;
+        sql::until(&mut superuser, &format!("select exists ({at_the_table})")).await;
         sql::run(
             &mut superuser,
             &format!("select pg_terminate_backend(pid) from ({ended}) ended"),
