@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
+
 use super::symptom::Symptom;
 use crate::client::ClientId;
 use crate::directory::{PlatformDirectory, failed};
@@ -14,7 +16,24 @@ const MOST: i64 = 100;
 pub(super) async fn unfinished(platform: &PlatformDirectory, age: Duration) -> Result<Vec<Symptom>> {
     let step = "reading what was begun";
     let mut reading = platform.snapshot(step).await?;
-    let age = age.as_secs_f64();
+    let symptoms = all(reading.conn()?, age.as_secs_f64())
+        .await
+        .map_err(failed(step))?;
+    reading.commit().await?;
+    Ok(symptoms)
+}
+
+async fn all(conn: &mut PgConnection, age: f64) -> sqlx::Result<Vec<Symptom>> {
+    let mut symptoms = provisions(conn, age).await?;
+    symptoms.extend(relocations(conn, age).await?);
+    symptoms.extend(erasures(conn, age).await?);
+    symptoms.extend(migrations(conn).await?);
+    symptoms.extend(events(conn, age).await?);
+    Ok(symptoms)
+}
+
+/// Clients that are half set up.
+async fn provisions(conn: &mut PgConnection, age: f64) -> sqlx::Result<Vec<Symptom>> {
     let mut symptoms = Vec::new();
     let provisions: Vec<(ClientId, String, i32, Option<String>)> = sqlx::query_as(
         "select client_id, step, attempts, failure from platform.provisions
@@ -22,9 +41,8 @@ pub(super) async fn unfinished(platform: &PlatformDirectory, age: Duration) -> R
     )
     .bind(age)
     .bind(MOST)
-    .fetch_all(reading.conn()?)
-    .await
-    .map_err(failed(step))?;
+    .fetch_all(conn)
+    .await?;
     for (client, step, attempts, failure) in provisions {
         let failure = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
         symptoms.push(Symptom::problem(
@@ -34,15 +52,20 @@ pub(super) async fn unfinished(platform: &PlatformDirectory, age: Duration) -> R
             format!("tenantry client continue {client}"),
         ));
     }
+    Ok(symptoms)
+}
+
+/// Clients on their way, and those whose rows are still where they were.
+async fn relocations(conn: &mut PgConnection, age: f64) -> sqlx::Result<Vec<Symptom>> {
+    let mut symptoms = Vec::new();
     let relocations: Vec<(ClientId, String, Option<String>)> = sqlx::query_as(
         "select client_id, phase, failure from platform.relocations
          where ended_at is null and updated_at < now() - make_interval(secs => $1) order by started_at limit $2",
     )
     .bind(age)
     .bind(MOST)
-    .fetch_all(reading.conn()?)
-    .await
-    .map_err(failed(step))?;
+    .fetch_all(conn)
+    .await?;
     for (client, phase, failure) in relocations {
         let about = format!("client {client}");
         let failure = failure.map(|failure| format!(": {failure}")).unwrap_or_default();
@@ -62,15 +85,20 @@ pub(super) async fn unfinished(platform: &PlatformDirectory, age: Duration) -> R
             )
         });
     }
+    Ok(symptoms)
+}
+
+/// Clients that are half erased.
+async fn erasures(conn: &mut PgConnection, age: f64) -> sqlx::Result<Vec<Symptom>> {
+    let mut symptoms = Vec::new();
     let erasures: Vec<(ClientId,)> = sqlx::query_as(
         "select client_id from platform.erasures
          where finished_at is null and began_at < now() - make_interval(secs => $1) order by began_at limit $2",
     )
     .bind(age)
     .bind(MOST)
-    .fetch_all(reading.conn()?)
-    .await
-    .map_err(failed(step))?;
+    .fetch_all(conn)
+    .await?;
     for (client,) in erasures {
         symptoms.push(Symptom::problem(
             "client.erasure",
@@ -79,6 +107,12 @@ pub(super) async fn unfinished(platform: &PlatformDirectory, age: Duration) -> R
             format!("tenantry client erase {client} --yes"),
         ));
     }
+    Ok(symptoms)
+}
+
+/// Databases that failed to be migrated.
+async fn migrations(conn: &mut PgConnection) -> sqlx::Result<Vec<Symptom>> {
+    let mut symptoms = Vec::new();
     let behind: Vec<(String, String)> = sqlx::query_as(
         "select coalesce('pool ' || p.name, 'client ' || c.slug), k.failure
          from platform.known_schemas k
@@ -87,9 +121,8 @@ pub(super) async fn unfinished(platform: &PlatformDirectory, age: Duration) -> R
          where k.failure is not null and coalesce(p.id, c.id) is not null order by 1 limit $1",
     )
     .bind(MOST)
-    .fetch_all(reading.conn()?)
-    .await
-    .map_err(failed(step))?;
+    .fetch_all(conn)
+    .await?;
     for (database, failure) in behind {
         symptoms.push(Symptom::problem(
             "fleet.failed",
@@ -98,14 +131,19 @@ pub(super) async fn unfinished(platform: &PlatformDirectory, age: Duration) -> R
             "mend what stands against it, and tenantry migrate",
         ));
     }
+    Ok(symptoms)
+}
+
+/// What nobody was told.
+async fn events(conn: &mut PgConnection, age: f64) -> sqlx::Result<Vec<Symptom>> {
+    let mut symptoms = Vec::new();
     let (waiting,): (i64,) = sqlx::query_as(
         "select count(*) from (select from platform.events
              where delivered_at is null and at < now() - make_interval(secs => $1) limit 100000) waiting",
     )
     .bind(age)
-    .fetch_one(reading.conn()?)
-    .await
-    .map_err(failed(step))?;
+    .fetch_one(conn)
+    .await?;
     if waiting > 0 {
         symptoms.push(Symptom::advice(
             "platform.events",
@@ -114,6 +152,5 @@ pub(super) async fn unfinished(platform: &PlatformDirectory, age: Duration) -> R
             "call PlatformDirectory::deliver_events in a task of a process, or leave them if nobody wants to know",
         ));
     }
-    reading.commit().await?;
     Ok(symptoms)
 }
