@@ -1,5 +1,6 @@
 //! What can go wrong, told by who, what and which step.
 
+mod audit;
 mod bad_record;
 mod constraint;
 mod dual_store;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+pub use self::audit::AuditError;
 pub use self::bad_record::{BadRecord, BadRecordKind, FilePosition};
 pub use self::constraint::ConstraintKind;
 use self::constraint::named;
@@ -427,6 +429,15 @@ pub enum Error {
         /// Why not.
         #[source]
         source: RelocationError,
+    },
+    /// A database could not be audited, or is not as clean as it was to be.
+    #[error("{database}: the audit failed")]
+    Audit {
+        /// The database by kind and owner, or the fleet.
+        database: String,
+        /// Why not.
+        #[source]
+        source: AuditError,
     },
     /// What clients take up could not be told.
     #[error("{database}: the footprint could not be taken")]

@@ -9,9 +9,10 @@
 //! [`schema`] installs kernels and host migrations, [`Fleet`] brings all databases to them, [`Seed`] applies data sets.
 //! [`Relocation`] moves a client between databases, [`Retrofit`] makes tables that had one client those of many, and
 //! [`DualStore`] takes a store of a client into PostgreSQL. [`Footprints`] tells what clients take up, and who has outgrown
-//! a pool; [`Doctor`] what is wrong with an installation. [`Error`] says who, what and which step; [`Error::kind`] says
-//! what to do about it.
+//! a pool; [`Doctor`] what is wrong with an installation, [`IsolationAudit`] by what clients could reach each other.
+//! [`Error`] says who, what and which step; [`Error::kind`] says what to do about it.
 
+mod audit;
 mod client;
 mod database;
 mod directory;
@@ -36,6 +37,10 @@ mod tenant;
 pub mod testing;
 mod usage;
 
+pub use self::audit::{
+    AuditFinding, AuditFingerprint, AuditOptions, AuditReport, AuditSeverity, AuditedDatabase,
+    InvalidFingerprint, IsolationAudit, UnknownAuditSeverity, UnreadDatabase, lint_plans,
+};
 pub use self::client::{
     ClientDomain, ClientId, ClientKey, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,
     InvalidName, Placement, PoolId, UnknownStatus,
@@ -55,9 +60,9 @@ pub use self::dual_store::{
     UnknownStorePhase, Verified,
 };
 pub use self::error::{
-    BadRecord, BadRecordKind, ConstraintKind, DualStoreError, Error, ErrorKind, FilePosition, FleetError,
-    FootprintError, JsonError, MaybeClient, PortableError, RelocationError, RepositoryError, Result,
-    RetrofitError, SeedError,
+    AuditError, BadRecord, BadRecordKind, ConstraintKind, DualStoreError, Error, ErrorKind, FilePosition,
+    FleetError, FootprintError, JsonError, MaybeClient, PortableError, RelocationError, RepositoryError,
+    Result, RetrofitError, SeedError,
 };
 pub use self::fleet::{
     DatabaseStatus, Deferral, DeferredDatabase, FailedDatabase, Fleet, FleetDatabase, FleetDrift, FleetEnd,

@@ -68,6 +68,7 @@ impl Error {
             Self::Statement { source, .. } | Self::Platform { source, .. } => kind_of(source),
             Self::Portable { source, .. } => source.kind(),
             Self::Relocation { source, .. } => source.kind(),
+            Self::Audit { source, .. } => source.kind(),
             Self::Footprint { source, .. } => source.kind(),
             Self::Seed { source, .. } => source.kind(),
             Self::Fleet { source, .. } => source.kind(),

@@ -33,6 +33,6 @@ pub(crate) use self::manifest::{HostColumn, HostSequence, HostTable, Manifest, b
 pub(crate) use self::migrations_lock::{is_contended, lock_migrations};
 pub(crate) use self::row_hash::RowHash;
 pub use self::safety::KnownLeaks;
-pub(crate) use self::safety::{Strictness, check_pool, leaks_of};
+pub(crate) use self::safety::{Strictness, check_pool, known_leaks, leaks_of};
 pub(crate) use self::state::{SchemaState, fingerprint, fingerprint_of, host_version, shape};
 pub(crate) use self::types::value_of_each_type;

@@ -125,7 +125,7 @@ async fn versions(conn: &mut PgConnection, database: &str) -> Result<(u32, Optio
     Ok((u32::try_from(version).unwrap_or_default(), vector))
 }
 
-fn known_leaks(version: u32, vector: Option<&str>) -> Vec<String> {
+pub(crate) fn known_leaks(version: u32, vector: Option<&str>) -> Vec<String> {
     let (major, minor) = (version / 10_000, version % 10_000);
     let mut leaks = Vec::new();
     if let Some((_, safe)) = SAFE_MINORS.iter().find(|(m, safe)| *m == major && minor < *safe) {

@@ -5,6 +5,7 @@
     reason = "what the tests share panics like tests"
 )]
 
+mod audit;
 mod clients;
 mod databases;
 mod doctor;

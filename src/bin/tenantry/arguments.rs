@@ -1,6 +1,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
+    audit::Audit,
     client::ClientCommand,
     completions::Completions,
     doctor::Doctor,
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Restore(Restore),
     /// Say what clients take up, where there is room, and who has outgrown a pool
     Usage(Usage),
+    /// Say by what clients of pools could reach each other, and write the SQL that mends it
+    Audit(Audit),
     /// Say what is wrong with the installation, and how to mend it
     Doctor(Doctor),
     /// Write the completions of a shell

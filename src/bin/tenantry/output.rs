@@ -21,6 +21,11 @@ impl Output {
         Self { json, width }
     }
 
+    /// How wide prose is: as the terminal, and 100 columns in a file.
+    pub(crate) fn width(&self) -> u16 {
+        self.width.unwrap_or(100)
+    }
+
     pub(crate) fn is_json(&self) -> bool {
         self.json
     }
@@ -49,7 +54,8 @@ impl Output {
         self.write(text)
     }
 
-    fn json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Failure> {
+    /// The value as JSON, whatever was asked for.
+    pub(crate) fn json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Failure> {
         let mut text = serde_json::to_string_pretty(value)
             .map_err(|error| Failure::usage(format!("writing JSON: {error}")))?;
         text.push('\n');

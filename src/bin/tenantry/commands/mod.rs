@@ -1,5 +1,6 @@
 //! A command a file: its arguments, what it does, what it shows.
 
+pub(crate) mod audit;
 pub(crate) mod client;
 pub(crate) mod completions;
 pub(crate) mod doctor;
@@ -29,6 +30,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<Outcome
         Command::Export(export) => export.run(installation, output).await,
         Command::Restore(restore) => restore.run(installation, output).await,
         Command::Usage(usage) => usage.run(installation, output).await,
+        Command::Audit(audit) => audit.run(installation, output).await,
         Command::Doctor(doctor) => doctor.run(installation, output).await,
         Command::Completions(completions) => completions.run(output),
     }
