@@ -38,8 +38,9 @@ pub mod testing;
 mod usage;
 
 pub use self::audit::{
-    AuditFinding, AuditFingerprint, AuditOptions, AuditReport, AuditSeverity, AuditedDatabase,
-    InvalidFingerprint, IsolationAudit, UnknownAuditSeverity, UnreadDatabase, lint_plans,
+    AttackOptions, AttackReport, Attacked, Attacks, AuditFinding, AuditFingerprint, AuditOptions,
+    AuditReport, AuditSeverity, AuditedDatabase, InvalidFingerprint, IsolationAudit, UnknownAuditSeverity,
+    UnreadDatabase, lint_plans,
 };
 pub use self::client::{
     ClientDomain, ClientId, ClientKey, ClientRecord, ClientRef, ClientSlug, ClientStatus, Epoch, ExternalRef,

@@ -246,6 +246,18 @@ impl Lease {
             .map_err(|source| Error::of_statement(client, "rollback", source))
     }
 
+    /// Ends whatever the connection is in the middle of, clears it as before it passes to another client, and waits
+    /// for that.
+    ///
+    /// # Cancel safety
+    /// Dropped, the connection is made good behind the caller, or closed.
+    pub(super) async fn made_good(mut self) -> Result<()> {
+        self.state = State::Unknown;
+        self.reset().await?;
+        self.state = State::Idle;
+        Ok(())
+    }
+
     /// Ends the transaction, which is over when so many statements are done: what fails after that leaves the
     /// connection to be repaired, and is nobody else's concern.
     async fn end(&mut self, end: End, over: usize) -> sqlx::Result<()> {

@@ -23,6 +23,9 @@ pub enum AuditError {
     /// Neither the caller nor the kernel names the role that clients are served by.
     #[error("it is not known which role clients are served by: its kernel names none")]
     NoAppRole,
+    /// Somebody else attacks the database at the moment.
+    #[error("it is attacked by another audit")]
+    UnderWay,
     /// The catalogue says something that this version does not understand.
     #[error("{what} is not understood")]
     Unreadable {
@@ -46,6 +49,7 @@ impl AuditError {
             Self::NotClean { .. } | Self::UnknownRole { .. } | Self::NoAppRole | Self::Unreadable { .. } => {
                 ErrorKind::Installation
             }
+            Self::UnderWay => ErrorKind::Temporary,
             Self::Statement { source, .. } => kind_of(source),
         }
     }

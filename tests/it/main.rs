@@ -1,5 +1,6 @@
 //! The crate against a real PostgreSQL, a module per behaviour.
 
+mod attacks;
 mod audit;
 mod cancellation;
 mod cli;
