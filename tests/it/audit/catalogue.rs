@@ -152,6 +152,18 @@ const HARMLESS: &[(&str, &str)] = &[
     ("a sequence of a shared table", "create table tools (id serial primary key); select tenantry.share('tools')"),
     ("a sequence that the app role uses", "create sequence numbers; grant usage on sequence numbers to {app}"),
     ("a table whose name is to be quoted", "create table \"My \"\"Notes\" (client_id uuid not null, \"Id\" int not null, primary key (client_id, \"Id\")); select tenantry.protect('\"My \"\"Notes\"')"),
+    (
+        "a relocation that is under way",
+        "create table tenantry.change_0123456789ab_00112233aabb as select id from agents with no data;
+         alter table tenantry.change_0123456789ab_00112233aabb enable row level security;
+         create function tenantry.change_0123456789ab_00112233aabb_new() returns trigger language plpgsql security definer
+             as $$ begin return null; end $$;
+         revoke all on function tenantry.change_0123456789ab_00112233aabb_new() from public;
+         create trigger tenantry_change_0123456789ab_new after insert or update on agents
+             for each row execute function tenantry.change_0123456789ab_00112233aabb_new();
+         create trigger tenantry_change_0123456789ab_all before truncate on agents
+             for each statement execute function tenantry.refuse_truncate()",
+    ),
 ];
 
 #[tokio::test]
