@@ -1,8 +1,10 @@
+use std::cmp::Reverse;
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::attack::AttackReport;
 use super::finding::{AuditFinding, AuditSeverity};
 use super::fingerprint::AuditFingerprint;
 use super::{sarif, text};
@@ -51,6 +53,29 @@ impl AuditReport {
             accepted: 0,
         });
         report
+    }
+
+    /// The report with what [`Attacks`](crate::Attacks) on one of its databases, or another, found: in all that is made
+    /// of a report those are findings like the others.
+    #[must_use]
+    pub fn with_attacks(mut self, attacks: &AttackReport) -> Self {
+        let known = self
+            .databases
+            .iter()
+            .position(|audited| audited.database == attacks.database);
+        let at = known.unwrap_or_else(|| {
+            self.databases.push(AuditedDatabase {
+                database: attacks.database.clone(),
+                findings: Vec::new(),
+                accepted: 0,
+            });
+            self.databases.len() - 1
+        });
+        if let Some(audited) = self.databases.get_mut(at) {
+            audited.findings.extend(attacks.findings.iter().cloned());
+            audited.findings.sort_by_key(|finding| Reverse(finding.severity));
+        }
+        self
     }
 
     /// All findings, of all databases.

@@ -115,3 +115,29 @@ async fn a_database_without_a_platform_is_audited_by_its_url_from_the_environmen
     assert!(left.err.contains("TENANTRY_DATABASE_URL"), "{left:?}");
     fixture.close().await;
 }
+
+#[tokio::test]
+async fn what_attacks_reach_is_told_with_the_rest() {
+    let fixture = Fixture::start(&HOST).await.unwrap();
+    let tool = Tool::of(&fixture);
+    let left = tool.run(["audit", "--attack"]).await;
+    assert_eq!(left.code, 0, "{left:?}");
+    let mut pool = sql::connect(fixture.admin_options(&fixture.database("pool-1"))).await;
+    sql::run(&mut pool, "alter table agents disable row level security").await;
+    let report = tool.json(["audit", "--attack", "--pool", "pool-1"]).await;
+    let databases = report["databases"].as_array().unwrap();
+    assert_eq!(databases.len(), 1, "{report}");
+    let findings = databases[0]["findings"].as_array().unwrap();
+    let ids: Vec<_> = findings
+        .iter()
+        .map(|finding| finding["id"].as_str().unwrap())
+        .collect();
+    for id in ["table.rls_off", "attack.read", "attack.write", "attack.delete"] {
+        assert!(ids.contains(&id), "{ids:?}");
+    }
+    let left = tool
+        .run(["audit", "--attack", "--database", "--app-role", "app"])
+        .await;
+    assert_eq!(left.code, 2, "{left:?}");
+    fixture.close().await;
+}

@@ -1,12 +1,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use tenantry::{AuditFingerprint, AuditOptions, AuditReport, AuditSeverity, IsolationAudit};
+use tenantry::{
+    Attacks, AuditFingerprint, AuditOptions, AuditReport, AuditSeverity, IsolationAudit, PlatformDirectory,
+};
 
 use super::pool;
 use crate::failure::{Failure, Outcome};
 use crate::installation::Installation;
 use crate::output::Output;
+use crate::progress;
 use crate::secrets::secret;
 
 #[derive(Args, Debug)]
@@ -20,6 +23,9 @@ pub(crate) struct Audit {
     /// The role that its clients are served by
     #[arg(long, value_name = "ROLE", requires = "database")]
     app_role: Option<String>,
+    /// Have two scratch clients try to reach each other as well; no row of theirs is ever committed
+    #[arg(long, conflicts_with = "database")]
+    attack: bool,
     /// How the report is written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -58,22 +64,43 @@ impl Audit {
             self.with(IsolationAudit::of_database(url, role))?.run().await?
         } else {
             let platform = installation.platform().await?;
-            let audited = async {
-                let audit = match &self.pool {
-                    Some(named) => {
-                        IsolationAudit::of_pool(platform.clone(), pool::find(&platform, named).await?.id)
-                    }
-                    None => IsolationAudit::of_fleet(platform.clone()),
-                };
-                Ok(self.with(audit)?.run().await?)
-            };
-            let report: Result<_, Failure> = audited.await;
+            let report = self.of_pools(&platform, output).await;
             platform.close().await;
             report?
         };
         self.write(&report, output)?;
         let clean = report.exit_status(self.fail_on) == 0;
         Ok(if clean { Outcome::Done } else { Outcome::Found })
+    }
+
+    async fn of_pools(&self, platform: &PlatformDirectory, output: &Output) -> Result<AuditReport, Failure> {
+        let named = match &self.pool {
+            Some(named) => Some(pool::find(platform, named).await?.id),
+            None => None,
+        };
+        let audit = match named {
+            Some(pool) => IsolationAudit::of_pool(platform.clone(), pool),
+            None => IsolationAudit::of_fleet(platform.clone()),
+        };
+        let mut report = self.with(audit)?.run().await?;
+        if !self.attack {
+            return Ok(report);
+        }
+        let attacked = match named {
+            Some(pool) => vec![pool],
+            None => platform.pools().await?.iter().map(|pool| pool.id).collect(),
+        };
+        let bar = progress::bar(attacked.len() as u64, "attacked");
+        for pool in attacked {
+            let attacks = Attacks::new(platform).run(pool).await?;
+            bar.inc(1);
+            for remains in &attacks.side_effects {
+                output.note(&format!("{}: {remains}", attacks.database));
+            }
+            report = report.with_attacks(&attacks);
+        }
+        bar.finish_and_clear();
+        Ok(report)
     }
 
     fn with<'c>(&self, audit: IsolationAudit<'c>) -> Result<IsolationAudit<'c>, Failure> {
