@@ -1,9 +1,11 @@
+use std::time::Duration;
+
 use super::{Fixture, FixtureError};
-use crate::{AttackReport, Attacks};
+use crate::{AttackOptions, AttackReport, Attacks};
 
 /// Attacks the pool database of a fixture by the host's own tables, views and functions, as
 /// [`Attacks`](crate::Attacks) does: one line of a test holds what migrations made of them, in seconds. The report says
-/// what was attacked.
+/// what was attacked. Nobody else waits for a fixture: the bounds of time are wider than those of [`AttackOptions`].
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,7 +29,12 @@ use crate::{AttackReport, Attacks};
 /// # Cancel safety
 /// As [`Attacks::run`](crate::Attacks::run).
 pub async fn assert_isolated(fixture: &Fixture) -> Result<AttackReport, FixtureError> {
-    let report = Attacks::new(fixture.platform()).run(fixture.pool()).await?;
+    let options = AttackOptions::default()
+        .time(Duration::from_mins(10))
+        .table_time(Duration::from_mins(1))
+        .statement_timeout(Duration::from_secs(10));
+    let attacks = Attacks::new(fixture.platform()).options(options);
+    let report = attacks.run(fixture.pool()).await?;
     assert!(report.is_clean(), "{report}");
     Ok(report)
 }

@@ -1,6 +1,8 @@
 //! Attacks on a pool database: nothing is reached where it is right, and every weakness is found that is planted.
 #![expect(clippy::disallowed_methods, reason = "plants weaknesses as the superuser")]
 
+use std::time::Duration;
+
 use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tenantry::testing::Fixture;
@@ -34,11 +36,18 @@ async fn change(fixture: &Fixture, sql: &str) -> Outcome {
     Ok(())
 }
 
+/// Slow machines are no weakness.
+fn patient() -> AttackOptions {
+    AttackOptions::default()
+        .time(Duration::from_mins(10))
+        .table_time(Duration::from_mins(2))
+        .statement_timeout(Duration::from_secs(20))
+}
+
 async fn attacked(fixture: &Fixture) -> tenantry::Result<AttackReport> {
-    // Slow machines are no weakness.
-    let options = AttackOptions::default().statement_timeout(std::time::Duration::from_secs(5));
-    Attacks::new(fixture.platform())
-        .options(options)
-        .run(fixture.pool())
-        .await
+    attacks(fixture).run(fixture.pool()).await
+}
+
+fn attacks(fixture: &Fixture) -> Attacks {
+    Attacks::new(fixture.platform()).options(patient())
 }

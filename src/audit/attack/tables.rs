@@ -81,6 +81,7 @@ async fn table_at(arena: &mut Arena<'_>, at: usize) -> Result<()> {
         return Ok(());
     };
     writes::cascades(arena, &mut stage, &table).await?;
+    reads::explained(arena, &mut stage, &table).await?;
     reads::prepared(arena, &mut stage, &table).await?;
     arena.end(stage).await;
     arena.report.tables.push(table.sql);

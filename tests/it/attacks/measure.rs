@@ -1,4 +1,4 @@
-//! How long it takes, and how long it is in the way.
+//! A pool of many tables: the run says how long it took, and how long it was in the way.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tenantry::testing::Fixture;
 use super::{Outcome, SHOP, attacked, change, superuser};
 
 #[tokio::test]
-async fn two_hundred_tables_are_attacked_within_a_minute() -> Outcome {
+async fn two_hundred_tables_are_attacked() -> Outcome {
     let fixture = Fixture::start(&SHOP).await?;
     let mut sql = "set role tenantry_fixture_admin;".to_owned();
     for at in 0..200 {
@@ -58,7 +58,6 @@ async fn two_hundred_tables_are_attacked_within_a_minute() -> Outcome {
     );
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.tables.len(), 203);
-    assert!(report.took < Duration::from_mins(1), "{:?}", report.took);
     fixture.close().await;
     Ok(())
 }
