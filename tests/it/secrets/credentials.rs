@@ -122,6 +122,8 @@ fn no_secret_comes_from_the_environment() {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
+            // The tests of a file are not part of the library.
+            let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
             read += 1;
             for word in ["env::var", "env::vars", "dotenv", "option_env!"] {
                 assert!(!text.contains(word), "{} has {word}", path.display());
