@@ -9,7 +9,8 @@
 //! [`schema`] installs kernels and host migrations, [`Fleet`] brings all databases to them, [`Seed`] applies data sets.
 //! [`Relocation`] moves a client between databases, [`Retrofit`] makes tables that had one client those of many, and
 //! [`DualStore`] takes a store of a client into PostgreSQL. [`Footprints`] tells what clients take up, and who has outgrown
-//! a pool; [`Doctor`] what is wrong with an installation, [`IsolationAudit`] by what clients could reach each other.
+//! a pool; [`Doctor`] what is wrong with an installation, [`IsolationAudit`] by what clients could reach each other; [`Attacks`]
+//! tries it.
 //! [`Error`] says who, what and which step; [`Error::kind`] says what to do about it.
 
 mod audit;

@@ -31,7 +31,7 @@ impl Default for AttackOptions {
         Self {
             time: Duration::from_mins(2),
             table_time: Duration::from_secs(5),
-            transaction_time: Duration::from_millis(100),
+            transaction_time: Duration::from_millis(50),
             statement_timeout: Duration::from_secs(1),
             lock_timeout: Duration::from_millis(100),
             max_tables: 1_000,
@@ -61,7 +61,7 @@ impl AttackOptions {
     }
 
     /// After how long a transaction is rolled back and the next attack made in another: no lock is held longer, but
-    /// by the one statement that runs then. Defaults to 100 milliseconds.
+    /// by the one statement that runs then. Defaults to 50 milliseconds.
     #[must_use]
     pub fn transaction_time(mut self, time: Duration) -> Self {
         self.transaction_time = time;
