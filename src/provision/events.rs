@@ -6,8 +6,10 @@ use async_trait::async_trait;
 
 use super::database_provisioner::HookError;
 use crate::client::ClientId;
-use crate::directory::{PlatformDirectory, failed};
+use crate::directory::{PlatformDirectory, Writing, failed};
 use crate::error::{Error, Result};
+
+const STEP: &str = "delivering events";
 
 /// What happened to a client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -100,46 +102,60 @@ impl PlatformDirectory {
     /// # Cancel safety
     /// Dropped, the event that was being told is told again the next time.
     pub async fn deliver_events(&self, sink: &dyn EventSink, limit: u16) -> Result<u16> {
-        const STEP: &str = "delivering events";
         let mut delivered = 0;
         while delivered < limit {
             let mut writing = self.write(STEP).await?;
-            // One at a time: the order of a client's events is theirs.
-            let alone: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(1413828180, 2)")
-                .fetch_one(writing.conn()?)
-                .await
-                .map_err(failed(STEP))?;
-            if !alone {
-                break;
+            match deliver_next(&mut writing, sink).await {
+                Ok(true) => writing.commit().await?,
+                none_or_failed => {
+                    // Who tells next finds nobody at it: a transaction that is dropped ends only when the server
+                    // hears of it.
+                    let ended = writing.roll_back().await;
+                    none_or_failed?;
+                    ended?;
+                    break;
+                }
             }
-            let row: Option<EventRow> = sqlx::query_as(
-                "select id, client_id, kind, (extract(epoch from at) * 1000000)::bigint as at, detail
-                 from platform.events where delivered_at is null order by id limit 1",
-            )
-            .fetch_optional(writing.conn()?)
-            .await
-            .map_err(failed(STEP))?;
-            let Some(row) = row else { break };
-            let event = ClientEvent {
-                id: row.id,
-                client: row.client_id,
-                kind: row.kind.as_str().into(),
-                at: SystemTime::UNIX_EPOCH + Duration::from_micros(row.at.unsigned_abs()),
-                detail: row.detail,
-            };
-            sink.take(&event).await.map_err(|source| Error::Hook {
-                client: event.client,
-                hook: format!("telling of event {}", event.id),
-                source: source.into(),
-            })?;
-            sqlx::query("update platform.events set delivered_at = now() where id = $1")
-                .bind(event.id)
-                .execute(writing.conn()?)
-                .await
-                .map_err(failed(STEP))?;
-            writing.commit().await?;
             delivered += 1;
         }
         Ok(delivered)
     }
+}
+
+/// Tells of the event that is next. False where there is none, or another process is at it.
+async fn deliver_next(writing: &mut Writing, sink: &dyn EventSink) -> Result<bool> {
+    // One at a time: the order of a client's events is theirs.
+    let alone: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(1413828180, 2)")
+        .fetch_one(writing.conn()?)
+        .await
+        .map_err(failed(STEP))?;
+    if !alone {
+        return Ok(false);
+    }
+    let row: Option<EventRow> = sqlx::query_as(
+        "select id, client_id, kind, (extract(epoch from at) * 1000000)::bigint as at, detail
+         from platform.events where delivered_at is null order by id limit 1",
+    )
+    .fetch_optional(writing.conn()?)
+    .await
+    .map_err(failed(STEP))?;
+    let Some(row) = row else { return Ok(false) };
+    let event = ClientEvent {
+        id: row.id,
+        client: row.client_id,
+        kind: row.kind.as_str().into(),
+        at: SystemTime::UNIX_EPOCH + Duration::from_micros(row.at.unsigned_abs()),
+        detail: row.detail,
+    };
+    sink.take(&event).await.map_err(|source| Error::Hook {
+        client: event.client,
+        hook: format!("telling of event {}", event.id),
+        source: source.into(),
+    })?;
+    sqlx::query("update platform.events set delivered_at = now() where id = $1")
+        .bind(event.id)
+        .execute(writing.conn()?)
+        .await
+        .map_err(failed(STEP))?;
+    Ok(true)
 }

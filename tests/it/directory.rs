@@ -13,7 +13,7 @@ mod clients;
 mod cost;
 mod feed;
 mod log;
-mod outage;
+pub(crate) mod outage;
 mod overtaken;
 
 use std::time::Duration;

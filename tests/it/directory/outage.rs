@@ -33,7 +33,7 @@ impl Directory for Silent {
 }
 
 /// The platform database through a proxy, to look up alone.
-pub(super) async fn proxied(fixture: &Fixture, proxy: &DelayProxy) -> PlatformDirectory {
+pub(crate) async fn proxied(fixture: &Fixture, proxy: &DelayProxy) -> PlatformDirectory {
     let direct = url::Url::parse(&fixture.admin_url(&fixture.database("platform"))).unwrap();
     let url = proxy.url_as(
         fixture.admin_role(),

@@ -1,11 +1,16 @@
 //! What is told of clients.
 
+use std::pin::pin;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tenantry::testing::DelayProxy;
 use tenantry::{ClientEvent, ClientEventKind, ClientStatus, Error, EventSink, HookError};
+use tokio::time::timeout;
 
 use super::{Outcome, Platform, shared};
+use crate::directory::outage::proxied;
 use crate::sql::{connect, run};
 
 /// Remembers what it was told, and refuses what it is told to.
@@ -23,6 +28,18 @@ impl EventSink for Diary {
         }
         self.told.lock().unwrap().push(event.clone());
         Ok(())
+    }
+}
+
+/// Takes nothing, and from then on the server hears nothing.
+#[derive(Debug)]
+struct CutsOff<'p>(&'p DelayProxy);
+
+#[async_trait]
+impl EventSink for CutsOff<'_> {
+    async fn take(&self, _event: &ClientEvent) -> Result<(), HookError> {
+        self.0.pause_requests();
+        Err("no answer".into())
     }
 }
 
@@ -90,6 +107,30 @@ async fn what_happened_to_a_client_is_told_in_order_and_what_was_undone_is_not()
     );
     assert!(events.is_sorted_by_key(|event| event.id));
     assert_eq!(directory.deliver_events(&diary, 100).await?, 0);
+    platform.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_could_not_tell_of_an_event_is_not_at_it_any_more() -> Outcome {
+    let platform = Platform::start().await;
+    let directory = platform.fixture.platform();
+    platform.provisioning().provision(shared("acme")).await?;
+    let server = platform.fixture.server();
+    let proxy = DelayProxy::start(&server.connect_options("postgres")).await?;
+    let far = proxied(&platform.fixture, &proxy).await;
+    let unreachable = CutsOff(&proxy);
+    let mut telling = pin!(far.deliver_events(&unreachable, 1));
+    let early = timeout(Duration::from_millis(200), &mut telling).await;
+    assert!(
+        early.is_err(),
+        "the server has not heard that it ended: {early:?}"
+    );
+    proxy.resume_requests();
+    let refused = telling.await.unwrap_err();
+    assert!(matches!(refused, Error::Hook { .. }), "{refused:?}");
+    assert_eq!(directory.deliver_events(&Diary::default(), 1).await?, 1);
+    far.close().await;
     platform.close().await;
     Ok(())
 }
