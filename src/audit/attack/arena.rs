@@ -256,6 +256,10 @@ impl Arena<'_> {
                 }
                 continue;
             }
+            if answer.done.iter().all(|rows| *rows == 0) {
+                last = Filled::No("its row was taken and is not there".to_owned());
+                continue;
+            }
             let mut row = HashMap::new();
             if let Some(came) = answer.rows.last() {
                 for (place, column) in table.columns.iter().enumerate() {

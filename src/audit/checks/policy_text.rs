@@ -109,19 +109,21 @@ fn conjuncts(expression: &str) -> Vec<&str> {
     else {
         return vec![expression];
     };
-    let (mut depth, mut inside, mut from) = (0_usize, false, 0);
+    // Between quotes, of a text or of a name, nothing means anything.
+    let (mut depth, mut inside, mut from) = (0_usize, None, 0);
     let mut parts = Vec::new();
     let bytes = inner.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'\'' => inside = !inside,
-            b'(' if !inside => depth += 1,
-            b')' if !inside => depth = depth.saturating_sub(1),
-            b' ' if !inside && depth == 0 && inner[at..].starts_with(" AND ") => {
+        match (inside, byte) {
+            (None, b'\'' | b'"') => inside = Some(*byte),
+            (Some(quote), byte) if quote == *byte => inside = None,
+            (None, b'(') => depth += 1,
+            (None, b')') => depth = depth.saturating_sub(1),
+            (None, b' ') if depth == 0 && inner[at..].starts_with(" AND ") => {
                 parts.push(inner[from..at].trim());
                 from = at + " AND ".len();
             }
-            b' ' if !inside && depth == 0 && inner[at..].starts_with(" OR ") => return vec![expression],
+            (None, b' ') if depth == 0 && inner[at..].starts_with(" OR ") => return vec![expression],
             _ => {}
         }
     }
@@ -138,6 +140,10 @@ mod tests {
         assert!(is_scope(SCOPE));
         assert!(is_scope(&format!("({SCOPE} AND (deleted_at IS NULL))")));
         assert!(is_scope(&format!("((a = ' OR true') AND {SCOPE})")));
+        assert!(is_scope(&format!("((\"it's (\" = 1) AND {SCOPE})")));
+        assert!(!is_scope(&format!(
+            "((\"'\" = 1) OR ((a = '') AND {SCOPE} AND (\"'\" = 1)))"
+        )));
         assert!(!is_scope(&format!("({SCOPE} OR (deleted_at IS NULL))")));
         assert!(!is_scope(&format!("(NOT {SCOPE})")));
         assert!(!is_scope("true"));

@@ -102,6 +102,15 @@ plant! {
     a_table_that_nobody_declared: "create table hints (id uuid primary key default gen_random_uuid(), body text);
         grant select, insert, update, delete on hints to tenantry_fixture_app" => "attack.read", "public.hints";
 
+    // What proves nothing.
+    a_table_that_takes_no_row: "create table never (client_id uuid not null, id uuid not null, primary key (client_id, id), check (id <> id));
+        select tenantry.protect('never')" => "attack.unfilled", "public.never";
+    a_table_that_swallows_its_rows: "create function swallow() returns trigger language plpgsql as 'begin return null; end';
+        create trigger swallow before insert on customers for each row execute function swallow()" => "attack.unfilled", "public.customers";
+    a_table_that_swallows_its_rows_and_is_not_read: "create function swallow() returns trigger language plpgsql as 'begin return null; end';
+        create trigger swallow before insert on events for each row execute function swallow();
+        revoke select on events from tenantry_fixture_app" => "attack.unfilled", "public.events";
+
     // Past the tables.
     a_view_of_its_owner: "create view all_orders as select * from orders; alter view all_orders owner to tenantry_fixture_admin;
         grant select on all_orders to tenantry_fixture_app" => "attack.view", "public.all_orders";
@@ -191,4 +200,23 @@ plant! {
             "if not found then select client_id into v_client from tenantry.placement where client_id::text like '746e6174%' limit 1; elsif false then"))
         => "attack.fence", "tenantry.current_client";
     a_kernel_that_keeps_what_was_taken_of_sequences: without!("enter(text)", "discard sequences;", "") => "attack.residue", "a connection";
+}
+
+#[tokio::test]
+async fn a_row_that_its_own_client_does_not_see_is_no_proof() -> Outcome {
+    let fixture = Fixture::start(&SHOP).await?;
+    let sql = "create function forget() returns trigger language plpgsql security definer
+            as 'begin delete from orders where id = new.id; return null; end';
+        alter function forget() owner to tenantry_fixture_admin;
+        create trigger forget after insert on orders for each row execute function forget()";
+    change(&fixture, sql).await?;
+    let report = attacked(&fixture).await?;
+    let told = report
+        .findings
+        .iter()
+        .any(|finding| finding.object == "public.orders" && finding.evidence.contains("it is no proof"));
+    assert!(told, "{report}");
+    assert_eq!(report.tables, ["public.customers", "public.events"]);
+    fixture.close().await;
+    Ok(())
 }
