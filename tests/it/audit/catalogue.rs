@@ -33,42 +33,42 @@ async fn all_are_named(plants: &'static [Plant]) {
 
 #[tokio::test]
 async fn weaknesses_of_tables_are_named_and_mended() {
-    all_are_named(weaknesses::OF_TABLES).await;
+    all_are_named(weaknesses::tables::ALL).await;
 }
 
 #[tokio::test]
 async fn weaknesses_of_policies_are_named_and_mended() {
-    all_are_named(weaknesses::OF_POLICIES).await;
+    all_are_named(weaknesses::policies::ALL).await;
 }
 
 #[tokio::test]
 async fn weaknesses_of_keys_are_named_and_mended() {
-    all_are_named(weaknesses::OF_KEYS).await;
+    all_are_named(weaknesses::keys::ALL).await;
 }
 
 #[tokio::test]
 async fn weaknesses_of_views_triggers_and_functions_are_named_and_mended() {
-    all_are_named(weaknesses::OF_CODE).await;
+    all_are_named(weaknesses::code::ALL).await;
 }
 
 #[tokio::test]
 async fn weaknesses_of_roles_and_their_settings_are_named_and_mended() {
-    all_are_named(weaknesses::OF_ROLES).await;
+    all_are_named(weaknesses::roles::ALL).await;
 }
 
 #[tokio::test]
 async fn weaknesses_of_grants_are_named_and_mended() {
-    all_are_named(weaknesses::OF_GRANTS).await;
+    all_are_named(weaknesses::grants::ALL).await;
 }
 
 #[tokio::test]
 async fn weaknesses_of_the_server_are_named_and_mended() {
-    all_are_named(weaknesses::OF_SERVER).await;
+    all_are_named(weaknesses::server::ALL).await;
 }
 
 #[tokio::test]
 async fn weaknesses_of_the_kernel_are_named_and_mended() {
-    all_are_named(weaknesses::OF_KERNEL).await;
+    all_are_named(weaknesses::kernel::ALL).await;
 }
 
 #[test]
