@@ -56,6 +56,17 @@ impl Installation {
         })
     }
 
+    /// Does something with the platform database, whose connections are closed then.
+    pub(crate) async fn on_platform<T>(
+        &self,
+        work: impl AsyncFnOnce(&PlatformDirectory) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let platform = self.platform().await?;
+        let done = work(&platform).await;
+        platform.close().await;
+        done
+    }
+
     pub(crate) async fn manager(&self) -> Result<ClientConnectionManager, Failure> {
         let options = ManagerOptions::new(self.platform_url()?, self.keyring()?);
         Ok(ClientConnectionManager::connect(options).await?)

@@ -63,10 +63,8 @@ impl Audit {
             let role = self.app_role.clone().unwrap_or_default();
             self.with(IsolationAudit::of_database(url, role))?.run().await?
         } else {
-            let platform = installation.platform().await?;
-            let report = self.of_pools(&platform, output).await;
-            platform.close().await;
-            report?
+            let on = async |platform: &PlatformDirectory| self.of_pools(platform, output).await;
+            installation.on_platform(on).await?
         };
         self.write(&report, output)?;
         let clean = report.exit_status(self.fail_on) == 0;

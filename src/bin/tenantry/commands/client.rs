@@ -138,10 +138,8 @@ struct Page {
 
 impl ClientCommand {
     pub(crate) async fn run(&self, installation: &Installation, output: &Output) -> Result<Outcome, Failure> {
-        let platform = installation.platform().await?;
-        let done = self.on(installation, &platform, output).await;
-        platform.close().await;
-        done.map(|()| Outcome::Done)
+        let on = async |platform: &PlatformDirectory| self.on(installation, platform, output).await;
+        installation.on_platform(on).await.map(|()| Outcome::Done)
     }
 
     async fn on(

@@ -82,10 +82,8 @@ pub(crate) async fn find(platform: &PlatformDirectory, named: &str) -> Result<Po
 
 impl PoolCommand {
     pub(crate) async fn run(&self, installation: &Installation, output: &Output) -> Result<Outcome, Failure> {
-        let platform = installation.platform().await?;
-        let done = self.on(&platform, output).await;
-        platform.close().await;
-        done.map(|()| Outcome::Done)
+        let on = async |platform: &PlatformDirectory| self.on(platform, output).await;
+        installation.on_platform(on).await.map(|()| Outcome::Done)
     }
 
     async fn on(&self, platform: &PlatformDirectory, output: &Output) -> Result<(), Failure> {

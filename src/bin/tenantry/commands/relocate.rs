@@ -132,10 +132,8 @@ impl Pace {
 
 impl RelocateCommand {
     pub(crate) async fn run(&self, installation: &Installation, output: &Output) -> Result<Outcome, Failure> {
-        let platform = installation.platform().await?;
-        let done = self.on(installation, &platform, output).await;
-        platform.close().await;
-        done
+        let on = async |platform: &PlatformDirectory| self.on(installation, platform, output).await;
+        installation.on_platform(on).await
     }
 
     async fn on(

@@ -54,10 +54,8 @@ struct SeededView {
 
 impl Seed {
     pub(crate) async fn run(&self, installation: &Installation, output: &Output) -> Result<Outcome, Failure> {
-        let platform = installation.platform().await?;
-        let done = self.on(installation, &platform, output).await;
-        platform.close().await;
-        done
+        let on = async |platform: &PlatformDirectory| self.on(installation, platform, output).await;
+        installation.on_platform(on).await
     }
 
     async fn on(

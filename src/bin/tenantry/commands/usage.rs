@@ -34,10 +34,8 @@ const MB: u64 = 1_000_000;
 
 impl Usage {
     pub(crate) async fn run(&self, installation: &Installation, output: &Output) -> Result<Outcome, Failure> {
-        let platform = installation.platform().await?;
-        let done = self.on(&platform, output).await;
-        platform.close().await;
-        done
+        let on = async |platform: &PlatformDirectory| self.on(platform, output).await;
+        installation.on_platform(on).await
     }
 
     async fn on(&self, platform: &PlatformDirectory, output: &Output) -> Result<Outcome, Failure> {
