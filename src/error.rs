@@ -496,7 +496,7 @@ pub enum Error {
         source: Box<DualStoreError>,
     },
     /// JSON files could not be imported, backed up or restored.
-    #[error("{}", path.display())]
+    #[error("{} could not be imported, backed up or restored", path.display())]
     Json {
         /// The file or folder.
         path: std::path::PathBuf,

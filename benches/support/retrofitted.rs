@@ -28,11 +28,9 @@ const LONGEST: f64 = 50.0;
 pub(crate) async fn measure(quick: bool) {
     let rows = if quick { 2_000 } else { 1_000_000 };
     fact("a table under a writer", &format!("{rows} rows"));
-    // What the machine does to a writer by itself, for as long as the rest takes.
+    // What the machine does to a writer by itself, for about as long as the rest takes.
     let (stage, _) = Stage::start(rows).await;
-    let writer = Writer::begin(&stage).await;
-    tokio::time::sleep(Duration::from_secs(if quick { 1 } else { 10 })).await;
-    let told = writer.end().await;
+    let told = Writer::alone(&stage, if quick { 500 } else { 5_000 }).await;
     fact("a writer with nobody beside it: longest, p99.9", &told.text());
     stage.close().await;
 
@@ -195,7 +193,17 @@ struct Writer {
 struct Told(Vec<Duration>);
 
 impl Writer {
+    /// So many writes with nobody beside.
+    async fn alone(stage: &Stage, writes: usize) -> Told {
+        Self::write(stage, writes).await.told().await
+    }
+
+    /// Writes until it is ended.
     async fn begin(stage: &Stage) -> Self {
+        Self::write(stage, usize::MAX).await
+    }
+
+    async fn write(stage: &Stage, most: usize) -> Self {
         let server = stage.fixture.server();
         let options = server
             .connect_options(&stage.fixture.database("pool-1"))
@@ -212,7 +220,7 @@ impl Writer {
             let mut took = Vec::new();
             let mut pace = tokio::time::interval(Duration::from_millis(2));
             pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            while !stops.load(Ordering::Acquire) {
+            while took.len() < most && !stops.load(Ordering::Acquire) {
                 pace.tick().await;
                 let began = Instant::now();
                 sqlx::query("update documents set done = done + 1 where id = $1")
@@ -239,6 +247,10 @@ impl Writer {
 
     async fn end(self) -> Told {
         self.stop.store(true, Ordering::Release);
+        self.told().await
+    }
+
+    async fn told(self) -> Told {
         let mut took = self.task.await.unwrap();
         took.sort();
         Told(took)
