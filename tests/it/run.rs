@@ -149,7 +149,9 @@ async fn of_two_in_a_deadlock_one_runs_again_and_both_commit() -> Outcome {
         };
         let done = tokio::join!(both("a", "b"), both("b", "a"));
         done.0.and(done.1).map_err(|error| format!("{home}: {error:?}"))?;
-        assert_eq!(runs.load(Ordering::Relaxed), 3, "{home}");
+        // More than once, where who runs again is back at its first row before the other has woken up.
+        let runs = runs.load(Ordering::Relaxed);
+        assert!(runs >= 3, "{home}: {runs}");
         assert_eq!(
             db.query("documents").eq("content", "xx").count().await?,
             2,

@@ -1,6 +1,6 @@
 //! Pools, fleets, what changed since, and what is accepted.
 
-use tenantry::testing::Fixture;
+use tenantry::testing::{DelayProxy, Fixture};
 use tenantry::{AuditError, AuditOptions, AuditSeverity, Error, IsolationAudit, PoolId};
 
 use crate::sql::{connect, one, rows, run};
@@ -153,13 +153,28 @@ async fn the_kernel_that_is_expected_is_the_one_that_is_installed() {
     fixture.close().await;
 }
 
-/// 200 tables are read and looked at in less than two seconds, unoptimised.
+/// What an audit costs grows with what is read, not with how often the database is asked.
 #[tokio::test]
-async fn a_pool_of_two_hundred_tables_is_audited_in_two_seconds() {
+async fn two_hundred_tables_are_asked_for_as_often_as_seven() {
     let fixture = Fixture::start(&HOST).await.unwrap();
-    let mut admin = connect(fixture.admin_options(&fixture.database("pool-1"))).await;
-    run(
-        &mut admin,
+    let server = fixture.server().connect_options("postgres");
+    let proxy = DelayProxy::start(&server).await.unwrap();
+    let options = fixture.admin_options(&fixture.database("pool-1"));
+    let mut admin = connect(proxy.options(options)).await;
+    let mut asked = async |tables: &str| {
+        run(&mut admin, tables).await;
+        let before = proxy.round_trips();
+        let report = IsolationAudit::of_connection(&mut admin, fixture.app_role())
+            .run()
+            .await
+            .unwrap();
+        assert!(report.is_clean(AuditSeverity::Info), "{report}");
+        proxy.round_trips() - before
+    };
+    // What sqlx asks about types, it asks the first time alone.
+    asked("").await;
+    let few = asked("").await;
+    let many = asked(
         "do $$ begin
              for n in 1..200 loop
                  execute format('create table many_%s (client_id uuid not null, id uuid not null, parent uuid, at timestamptz,
@@ -171,18 +186,6 @@ async fn a_pool_of_two_hundred_tables_is_audited_in_two_seconds() {
          end $$",
     )
     .await;
-    let mut took = Vec::new();
-    for _ in 0..5 {
-        let begun = std::time::Instant::now();
-        let report = IsolationAudit::of_connection(&mut admin, fixture.app_role())
-            .run()
-            .await
-            .unwrap();
-        took.push(begun.elapsed());
-        assert!(report.is_clean(AuditSeverity::Info), "{report}");
-    }
-    took.sort_unstable();
-    println!("audits of 207 tables: p50 {:?}, all {took:?}", took[2]);
-    assert!(took[2].as_secs_f64() <= 2.0, "{took:?}");
+    assert_eq!(many, few);
     fixture.close().await;
 }
