@@ -186,12 +186,10 @@ fn value(arena: &Arena<'_>, argument: &Argument, salt: &Salt) -> String {
         return vector(arena, argument);
     }
     let value = of_kind(&argument.kind, -1, salt).into_iter().next();
-    match value {
-        Some(value) if argument.kind.category != "C" && argument.kind.category != "P" => {
-            literal(&value, &argument.type_sql)
-        }
-        _ => format!("null::{}", argument.type_sql),
-    }
+    value.map_or_else(
+        || format!("null::{}", argument.type_sql),
+        |value| literal(&value, &argument.type_sql),
+    )
 }
 
 /// As long as those of the first column of that type.

@@ -86,6 +86,20 @@ pub(super) struct Kind {
     pub(super) element: Option<String>,
     /// Of an enumeration, or of an array of one.
     pub(super) labels: Vec<String>,
+    /// Of a composite type, or of an array of one. Those of a part of a part are left out.
+    #[serde(default)]
+    pub(super) parts: Vec<Part>,
+}
+
+/// A field of a composite type.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Part {
+    pub(super) name: String,
+    /// Null is what any domain is likely to take.
+    pub(super) domain: bool,
+    #[serde(flatten)]
+    pub(super) kind: Kind,
+    pub(super) typmod: i32,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -36,6 +36,17 @@ select c.oid::int8 as oid,
                     'element', et.typname,
                     'labels', coalesce((select jsonb_agg(e.enumlabel order by e.enumsortorder)
                                         from pg_catalog.pg_enum e where e.enumtypid = coalesce(et.oid, bt.oid)), '[]'),
+                    'parts', coalesce((
+                        select jsonb_agg(jsonb_build_object(
+                            'name', p.attname, 'domain', q.base <> p.atttypid, 'base', qt.typname, 'category', qt.typcategory, 'element', eq.typname,
+                            'labels', coalesce((select jsonb_agg(e.enumlabel order by e.enumsortorder)
+                                                from pg_catalog.pg_enum e where e.enumtypid = coalesce(eq.oid, qt.oid)), '[]'),
+                            'typmod', case when p.atttypmod >= 0 then p.atttypmod else q.typmod end) order by p.attnum)
+                        from pg_catalog.pg_attribute p
+                        join base q on q.oid = p.atttypid
+                        join pg_catalog.pg_type qt on qt.oid = q.base
+                        left join pg_catalog.pg_type eq on eq.oid = qt.typelem and qt.typcategory = 'A'
+                        where p.attrelid = coalesce(et.typrelid, bt.typrelid) and p.attnum > 0 and not p.attisdropped), '[]'),
                     'domain_checks', coalesce((
                         select jsonb_agg(pg_catalog.pg_get_expr(k.conbin, 0)) from domains d
                         join pg_catalog.pg_constraint k on k.contypid = d.above and k.contype = 'c'

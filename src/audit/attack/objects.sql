@@ -57,7 +57,15 @@ select case p.prokind when 'p' then 'procedure' else 'function' end,
                     'type_sql', format_type(a.type, null), 'base', bt.typname, 'category', bt.typcategory,
                     'element', et.typname,
                     'labels', coalesce((select jsonb_agg(e.enumlabel order by e.enumsortorder)
-                                        from pg_catalog.pg_enum e where e.enumtypid = coalesce(et.oid, bt.oid)), '[]'))
+                                        from pg_catalog.pg_enum e where e.enumtypid = coalesce(et.oid, bt.oid)), '[]'),
+                    'parts', coalesce((
+                        select jsonb_agg(jsonb_build_object(
+                            'name', q.attname, 'domain', qt.typtype = 'd', 'base', qt.typname, 'category', qt.typcategory, 'element', eq.typname, 'labels', '[]'::jsonb,
+                            'typmod', q.atttypmod) order by q.attnum)
+                        from pg_catalog.pg_attribute q
+                        join pg_catalog.pg_type qt on qt.oid = q.atttypid
+                        left join pg_catalog.pg_type eq on eq.oid = qt.typelem and qt.typcategory = 'A'
+                        where q.attrelid = coalesce(et.typrelid, bt.typrelid) and q.attnum > 0 and not q.attisdropped), '[]'))
                     order by a.at)
                  from unnest(p.proargtypes::oid[]) with ordinality a (type, at)
                  join pg_catalog.pg_type t on t.oid = a.type

@@ -2,6 +2,7 @@ use uuid::Uuid;
 
 use super::ground::{Column, Kind, Table};
 use crate::client::ClientId;
+use crate::schema::CLIENT_COLUMN;
 
 /// What the values of one made-up row are drawn from: the same value wherever one of its type is needed, so that rows
 /// of all tables refer to each other, and what is given to a function names rows of any table.
@@ -136,10 +137,24 @@ pub(super) fn of_kind(kind: &Kind, typmod: i32, salt: &Salt) -> Vec<String> {
             category: category_of(element).to_owned(),
             element: None,
             labels: kind.labels.clone(),
+            parts: kind.parts.clone(),
         };
         let first = of_kind(&of, -1, salt).into_iter().next();
-        let quoted = |text: String| format!("{{\"{}\"}}", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let quoted = |text: String| format!("{{{}}}", in_quotes(&text));
         return first.map(quoted).into_iter().chain(["{}".to_owned()]).collect();
+    }
+    if !kind.parts.is_empty() {
+        let parts = kind.parts.iter().map(|part| {
+            if part.name == CLIENT_COLUMN && part.kind.base == "uuid" {
+                return salt.client.to_string();
+            }
+            if part.domain {
+                return String::new();
+            }
+            let first = of_kind(&part.kind, part.typmod, salt).into_iter().next();
+            first.map(|text| in_quotes(&text)).unwrap_or_default()
+        });
+        return vec![format!("({})", parts.collect::<Vec<_>>().join(","))];
     }
     if !kind.labels.is_empty() {
         return kind.labels.clone();
@@ -203,11 +218,17 @@ pub(super) fn of_kind(kind: &Kind, typmod: i32, salt: &Salt) -> Vec<String> {
         "regclass" => several(&["pg_catalog.pg_class"]),
         "regtype" => several(&["integer"]),
         "regproc" | "regprocedure" => several(&["pg_catalog.now"]),
-        // Of several parts, or of none.
+        // Of parts that are not known, or of none.
         _ if matches!(kind.category.as_str(), "C" | "P") => Vec::new(),
+        _ if kind.category == "R" => several(&["empty", "{}"]),
         _ if kind.category == "S" => vec![token.clone()],
         _ => vec![token.clone(), "0".to_owned(), "{}".to_owned(), String::new()],
     }
+}
+
+/// A text as the element of an array, or as the part of a composite value.
+fn in_quotes(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn numeric(kind: &Kind, typmod: i32, number: i64) -> Vec<String> {

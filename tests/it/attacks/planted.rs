@@ -146,6 +146,8 @@ plant! {
         as 'begin if exists (select from customers where email = p_email) then raise exception ''taken''; end if; end'" => "attack.function", "public.check_email";
     a_procedure_of_its_owner: "create procedure wipe(p_id uuid) language sql security definer as 'delete from customers where id = p_id'"
         => "attack.function", "public.wipe";
+    a_function_of_its_owner_that_is_given_a_row: "create function like_this(one customers) returns setof text language sql security definer
+        as 'select email from customers where client_id = one.client_id and id = one.id'" => "attack.function", "public.like_this";
     a_function_that_becomes_another: "create function become(p_client_id uuid) returns void language sql security definer
         as 'select setval(''tenantry.scope'', handle) from tenantry.placement where client_id = p_client_id'" => "attack.function", "public.become";
 

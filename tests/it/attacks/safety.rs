@@ -11,6 +11,7 @@ use tenantry::testing::{Fixture, assert_isolated};
 use tenantry::{AttackOptions, Attacked, Attacks, Binding, NewPool};
 
 use super::{HOST, Outcome, SHOP, attacked, attacks, change, patient, superuser};
+use crate::pgbouncer::PgBouncer;
 use crate::support::{TABLES, fill};
 
 /// All rows of all tables of a database, each table by its hash.
@@ -238,9 +239,12 @@ async fn what_is_left_out_is_said() -> Outcome {
 #[tokio::test]
 async fn a_pool_behind_a_pooler_is_attacked_as_well() -> Outcome {
     let fixture = Fixture::start(&SHOP).await?;
+    let Some(pooler) = PgBouncer::before(&fixture, 2).await? else {
+        return Ok(());
+    };
     let database = fixture.database("pool-1");
-    let pool = NewPool::new("pooled", fixture.app_url(&database), fixture.admin_url(&database))
-        .binding(Binding::Transaction);
+    let app_url = pooler.url(&fixture.app_url(&database))?;
+    let pool = NewPool::new("pooled", app_url, fixture.admin_url(&database)).binding(Binding::Transaction);
     let pool = fixture.platform().register_pool(pool).await?;
     let report = attacks(&fixture).run(pool).await?;
     assert!(report.is_clean(), "{report}");
@@ -251,6 +255,7 @@ async fn a_pool_behind_a_pooler_is_attacked_as_well() -> Outcome {
         report.findings.iter().any(|finding| finding.id == "attack.read"),
         "{report}"
     );
+    drop(pooler);
     fixture.close().await;
     Ok(())
 }

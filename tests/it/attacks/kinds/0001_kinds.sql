@@ -5,6 +5,8 @@ create domain short as text check (char_length(value) between 2 and 6);
 create domain percent as integer check (value between 1 and 99);
 create domain mail as text not null check (value ~ '^[^@ ]+@[^@ ]+\.[a-z]+$');
 create type pair as (a integer, b text);
+create type stay as (mood mood, short short, price numeric(3, 1), tags text[], pair pair, "client ""x""" uuid, at date);
+create type floats as range (subtype = float8);
 
 create table kinds (
     client_id uuid not null,
@@ -27,7 +29,10 @@ create table kinds (
     upper_bound integer not null check (upper_bound > 10),
     span int4range not null,
     twice integer generated always as (lower_bound * 2) stored,
-    pair pair,
+    pair pair not null check ((pair).b <> ''),
+    pairs pair[] not null,
+    stay stay not null check ((stay).price < 100 and cardinality((stay).tags) > 0),
+    floats floats not null,
     at timestamptz not null,
     day date not null check (day >= '2021-01-01' and day < '2021-02-01'),
     address inet not null,
