@@ -2,12 +2,19 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, Postgres};
 
 use super::platform::PlatformDirectory;
+
+/// How long the session of one that was dropped, or of a process that ended, may take to end as well.
+pub(crate) const PARTING: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at whether somebody is at it yet, which doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Whoever is at something that one alone may be at, by its name. It ends with the session that holds it, and so with
 /// the process. Dropped before its end, its connection closes: given back, it could still hold the lock.
@@ -20,7 +27,7 @@ pub(crate) struct Lease {
 impl Lease {
     /// `None` where somebody else is at it. With an expiry the server ends it once its session is silent for so long:
     /// whoever holds it must then work [`during`](Self::during) it.
-    pub(crate) async fn take(
+    async fn take(
         platform: &PlatformDirectory,
         name: String,
         expiry: Option<Duration>,
@@ -37,6 +44,25 @@ impl Lease {
             )
             .await?;
         Ok(taken.then_some(lease))
+    }
+
+    /// As [`take`](Self::take), from somebody who lets it go within that time.
+    pub(crate) async fn take_within(
+        platform: &PlatformDirectory,
+        name: &str,
+        expiry: Option<Duration>,
+        wait: Duration,
+    ) -> sqlx::Result<Option<Self>> {
+        let began = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let taken = Self::take(platform, name.to_owned(), expiry).await?;
+            if taken.is_some() || began.elapsed().saturating_add(pause) > wait {
+                return Ok(taken);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 
     /// Does the work, and says every so often that it is still at it: a process that is frozen says nothing.

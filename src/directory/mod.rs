@@ -36,7 +36,7 @@ pub use self::credentials::CredentialRecord;
 pub use self::following::Following;
 pub use self::known_schemas::FleetOwner;
 pub(crate) use self::known_schemas::write_schema;
-pub(crate) use self::lease::Lease;
+pub(crate) use self::lease::{Lease, PARTING};
 pub use self::platform::PlatformDirectory;
 pub(crate) use self::platform::{failed, refused};
 pub use self::pool_record::PoolRecord;

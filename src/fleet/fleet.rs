@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use sqlx::migrate::Migrator;
@@ -54,9 +53,6 @@ pub struct Fleet {
 
 /// As many events wait for who asks for them more slowly than they come.
 const WAITING_EVENTS: usize = 64;
-
-/// The pause between two looks at whether another process ended.
-const PAUSE: Duration = Duration::from_millis(200);
 
 impl Fleet {
     /// With the host's migrations, those that [`Provisioning`](crate::Provisioning) has.
@@ -183,20 +179,13 @@ impl Fleet {
 
     /// Nobody else is at it until this ends.
     async fn alone(&self) -> Result<Lease> {
-        let began = Instant::now();
-        loop {
-            let lease = Lease::take(&self.platform, "fleet".to_owned(), Some(self.options.lease)).await;
-            if let Some(lease) = lease.map_err(failed("waiting for who migrates the fleet"))? {
-                return Ok(lease);
-            }
-            if began.elapsed() >= self.options.wait {
-                return Err(Error::Fleet {
-                    database: "the fleet".to_owned(),
-                    step: "beginning",
-                    source: FleetError::Busy,
-                });
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
+        let options = &self.options;
+        let lease = Lease::take_within(&self.platform, "fleet", Some(options.lease), options.wait).await;
+        let lease = lease.map_err(failed("waiting for who migrates the fleet"))?;
+        lease.ok_or_else(|| Error::Fleet {
+            database: "the fleet".to_owned(),
+            step: "beginning",
+            source: FleetError::Busy,
+        })
     }
 }

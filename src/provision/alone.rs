@@ -3,10 +3,8 @@
     reason = "keeps the journal of clients that are being set up"
 )]
 
-use std::time::Duration;
-
 use crate::client::ClientId;
-use crate::directory::{Lease, PlatformDirectory, failed};
+use crate::directory::{Lease, PARTING, PlatformDirectory, failed};
 use crate::error::{Error, Result};
 
 /// Whoever sets a client up, with nobody else at it.
@@ -17,12 +15,12 @@ pub(super) struct Alone {
 
 impl Alone {
     pub(super) async fn with(platform: &PlatformDirectory, id: ClientId) -> Result<Self> {
-        let taken = Lease::take(platform, format!("provision {id}"), None).await;
+        let taken = Lease::take_within(platform, &format!("provision {id}"), None, PARTING).await;
         let taken = taken.map_err(failed("setting a client up"))?;
         taken.map(|lease| Self { lease, id }).ok_or(Error::Busy {
             client: id,
             what: "its set-up, which another process is at",
-            waited: Duration::ZERO,
+            waited: PARTING,
         })
     }
 

@@ -116,10 +116,7 @@ impl DatabaseProvisioner for ServerDatabases {
         let Names { database, app, admin } = self.names(client)?;
         let mut server = self.connect(&self.url).await?;
         // One that nobody waits for any more may still be at it: its session holds this to its end.
-        sqlx::query("select pg_advisory_lock(hashtextextended($1, 1413828180))")
-            .bind(&database)
-            .execute(&mut server)
-            .await?;
+        alone(&mut server, &database).await?;
         let mut urls = Vec::new();
         for role in [&admin, &app] {
             let exists = "select exists (select from pg_catalog.pg_roles where rolname = $1)";
@@ -152,6 +149,8 @@ impl DatabaseProvisioner for ServerDatabases {
         server.close().await?;
         if !self.extensions.is_empty() {
             let mut own = self.connect(&self.url_of(&database, None)?).await?;
+            // That lock was of the other database, and its session ended before this one began.
+            alone(&mut own, &database).await?;
             for extension in &self.extensions {
                 let quoted = extension.replace('"', "\"\"");
                 run(&mut own, &format!("create extension if not exists \"{quoted}\"")).await?;
@@ -178,6 +177,15 @@ impl DatabaseProvisioner for ServerDatabases {
         server.close().await?;
         Ok(())
     }
+}
+
+/// Waits until nobody else makes the database, in the database that the session is in.
+async fn alone(conn: &mut PgConnection, database: &str) -> sqlx::Result<()> {
+    sqlx::query("select pg_advisory_lock(hashtextextended($1, 1413828180))")
+        .bind(database)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 async fn run(conn: &mut PgConnection, sql: &str) -> sqlx::Result<()> {

@@ -20,7 +20,7 @@ use super::relocation::{Relocation, failed, out_of_phase};
 use super::session::Side;
 use super::tables::{Pair, fingerprint, pairs};
 use crate::client::{ClientId, ClientRef, Placement, PoolId};
-use crate::directory::{Directory, Lease, column, of_client};
+use crate::directory::{Directory, Lease, PARTING, column, of_client};
 use crate::error::{Error, RelocationError, Result};
 use crate::secret::Sealed;
 
@@ -42,7 +42,8 @@ impl Relocation {
     ) -> Result<T> {
         const STEP: &str = "taking a relocation";
         let expiry = self.options.lease;
-        let taken = Lease::take(&self.platform, format!("relocate {client}"), Some(expiry)).await;
+        let name = format!("relocate {client}");
+        let taken = Lease::take_within(&self.platform, &name, Some(expiry), PARTING).await;
         let taken = taken.map_err(crate::directory::failed(STEP))?;
         let mut lease = taken.ok_or_else(|| failed(client, STEP, RelocationError::Taken))?;
         let outcome = lease.during(expiry / 4, work).await;

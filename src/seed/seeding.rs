@@ -276,30 +276,21 @@ impl Seed {
 impl Run<'_> {
     /// Nobody else at it, while it is written.
     pub(super) async fn alone(&self, at: &str, of: &str) -> Result<Option<Lease>> {
-        const FIRST_PAUSE: Duration = Duration::from_millis(10);
-        const LONGEST_PAUSE: Duration = Duration::from_millis(500);
         const STEP: &str = "waiting for another process";
         if self.mode == Mode::Look {
             return Ok(None);
         }
         let started = Instant::now();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let taken = Lease::take(&self.seed.platform, format!("seed {at}"), None).await;
-            if let Some(lease) = taken.map_err(failed(STEP))? {
-                return Ok(Some(lease));
-            }
-            let waited = started.elapsed();
-            if waited.saturating_add(pause) > self.seed.wait {
-                return Err(Error::Seed {
-                    of: of.to_owned(),
-                    step: STEP,
-                    source: Box::new(SeedError::Busy { waited }),
-                });
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        let taken =
+            Lease::take_within(&self.seed.platform, &format!("seed {at}"), None, self.seed.wait).await;
+        let lease = taken.map_err(failed(STEP))?.ok_or_else(|| Error::Seed {
+            of: of.to_owned(),
+            step: STEP,
+            source: Box::new(SeedError::Busy {
+                waited: started.elapsed(),
+            }),
+        })?;
+        Ok(Some(lease))
     }
 }
 

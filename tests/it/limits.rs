@@ -28,7 +28,7 @@ impl Shop {
         let fixture = Fixture::start_proxied(&HOST).await?;
         let options = ConnectionOptions::default()
             .max_connections(connections)
-            .acquire_timeout(Duration::from_millis(50))
+            .acquire_timeout(Duration::from_secs(1))
             .statement_timeout(Duration::from_secs(20));
         let manager =
             ClientConnectionManager::connect(fixture.manager_options().pool_connections(options)).await?;
@@ -84,7 +84,7 @@ async fn timeouts_are_those_of_the_plan_or_else_of_the_pool() -> Outcome {
         shop.manager.tenant(shop.bolt.id).await?,
     );
     let limits = Limits::default()
-        .with(Limit::STATEMENT_TIMEOUT_MS, Some(150))
+        .with(Limit::STATEMENT_TIMEOUT_MS, Some(2_000))
         .with(Limit::LOCK_TIMEOUT_MS, None)
         .with(Limit::MAX_DOCUMENTS, Some(3));
     assert_eq!(setting(&acme, "statement_timeout").await?, "20s");
@@ -92,7 +92,7 @@ async fn timeouts_are_those_of_the_plan_or_else_of_the_pool() -> Outcome {
     shop.limit(limits).await?;
     for _ in 0..2 {
         // One connection serves both.
-        assert_eq!(setting(&acme, "statement_timeout").await?, "150ms");
+        assert_eq!(setting(&acme, "statement_timeout").await?, "2s");
         assert_eq!(setting(&acme, "lock_timeout").await?, "0");
         assert_eq!(
             setting(&acme, "idle_in_transaction_session_timeout").await?,
@@ -114,7 +114,7 @@ async fn timeouts_are_those_of_the_plan_or_else_of_the_pool() -> Outcome {
         .execute(&mut tx)
         .await?;
     tx.commit().await?;
-    assert_eq!(setting(&acme, "statement_timeout").await?, "150ms");
+    assert_eq!(setting(&acme, "statement_timeout").await?, "2s");
 
     let again = shop.manager.tenant(shop.acme.id).await?;
     assert_eq!(again.client().limits.get(&Limit::MAX_DOCUMENTS), Some(Some(3)));
@@ -182,7 +182,7 @@ async fn a_client_has_no_more_connections_at_once_than_its_plan() -> Outcome {
 #[tokio::test]
 async fn a_transaction_that_is_idle_too_long_is_ended_and_the_pool_is_whole() -> Outcome {
     let shop = Shop::open(1).await?;
-    shop.limit(Limits::default().with(Limit::IDLE_IN_TRANSACTION_TIMEOUT_MS, Some(100)))
+    shop.limit(Limits::default().with(Limit::IDLE_IN_TRANSACTION_TIMEOUT_MS, Some(2_000)))
         .await?;
     let acme = shop.manager.tenant(shop.acme.id).await?;
     let mut tx = acme.begin().await?;

@@ -289,7 +289,7 @@ async fn a_statement_by_itself_ends_at_the_statement_timeout() -> Outcome {
     let Some(behind) = Behind::new(2).await? else {
         return Ok(());
     };
-    let options = ConnectionOptions::default().statement_timeout(Duration::from_millis(200));
+    let options = ConnectionOptions::default().statement_timeout(Duration::from_secs(2));
     let manager = behind.process_with(options).await?;
     let acme = behind.client(&manager, "acme").await?;
     let mut admin = behind.admin().await?;

@@ -426,7 +426,7 @@ async fn proxy_delays_each_way_and_not_each_chunk() {
         // Never early. How late is a matter of the machine, so only the best of them is held to it.
         let best = trips.iter().min().unwrap();
         assert!(*best >= each_way * 2, "{trips:?}");
-        assert!(*best < each_way * 2 + Duration::from_millis(5), "{trips:?}");
+        assert!(*best < each_way * 2 + Duration::from_millis(50), "{trips:?}");
     }
     // 20 MB are some hundred chunks: one after the other they would take many seconds.
     proxy.set_delay(Duration::from_millis(50));

@@ -278,7 +278,9 @@ async fn who_may_not_speak_reads_the_log_and_who_was_cut_off_tries_again() -> Ou
             told = &mut listening => panic!("not held up: {:?}", told.map(drop)),
             () = until(&mut superuser, WAITING) => {}
         }
-        let cut_off = "select pg_terminate_backend(pid) from pg_locks where objid = 78 and not granted";
+        let cut_off = "select pg_terminate_backend(pid) from pg_locks
+                       where locktype = 'advisory' and objid = 78 and not granted
+                         and database = (select oid from pg_database where datname = current_database())";
         run(&mut superuser, cut_off).await;
         let failed = listening.await.map(drop).unwrap_err();
         assert_eq!(failed.sqlstate().as_deref(), Some("57P01"), "{failed:?}");

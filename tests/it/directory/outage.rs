@@ -135,10 +135,12 @@ async fn clients_in_use_are_served_while_the_platform_database_is_away() -> Outc
     let mut superuser = connect(fixture.server().connect_options("postgres")).await;
     run(
         &mut superuser,
-        &format!(
-            "alter database {database} allow_connections false;
-             select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'"
-        ),
+        &format!("alter database {database} allow_connections false"),
+    )
+    .await;
+    run(
+        &mut superuser,
+        &format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{database}'"),
     )
     .await;
     until("that nothing is heard", async || !manager.is_hearing_changes()).await;

@@ -101,11 +101,14 @@ async fn a_write_whose_caller_gave_up_between_both_stores_arrives_in_the_second(
     writing.abort();
     assert!(writing.await.is_err_and(|error| error.is_cancelled()));
     // Whatever the server makes of the statement that was given up.
+    let mut superuser = sql::connect(stage.fixture.server().connect_options(&pool)).await;
     sql::run(
-        &mut admin,
-        "select pg_terminate_backend(pid) from pg_locks where relation = 'agents'::regclass and not granted; commit",
+        &mut superuser,
+        "select pg_terminate_backend(pid) from pg_locks where relation = 'agents'::regclass and not granted
+         and database = (select oid from pg_database where datname = current_database())",
     )
     .await;
+    sql::run(&mut admin, "commit").await;
     let new = stage.of(stage.new).await;
     until(async || new.get("first").await.unwrap().is_some()).await;
     stage.close().await;

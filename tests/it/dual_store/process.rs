@@ -173,7 +173,7 @@ async fn helper_process() {
     ) else {
         return;
     };
-    let old: JsonRepository<Agent> = JsonRepository::new(file);
+    let old: JsonRepository<Agent> = JsonRepository::new(file).lock_wait(sql::PATIENCE);
     if part == "files" {
         for number in 0.. {
             let slug = format!("theirs-{number}");
@@ -324,7 +324,7 @@ async fn two_processes_write_a_file_and_one_is_killed() -> Outcome {
     let stage = Stage::set().await;
     let folder = tempdir()?;
     let file = folder.path().join("agents.json");
-    let ours: JsonRepository<Agent> = JsonRepository::new(&file);
+    let ours: JsonRepository<Agent> = JsonRepository::new(&file).lock_wait(sql::PATIENCE);
     let mut acknowledged = Vec::new();
     let mut number = 0;
     for _ in 0..3 {
@@ -377,7 +377,8 @@ async fn a_session_that_is_ended_in_the_middle_of_a_write_loses_nothing() -> Out
     );
     let mut admin = sql::connect(stage.fixture.admin_options(&pool)).await;
     let mut superuser = sql::connect(stage.fixture.server().connect_options(&pool)).await;
-    let at_the_table = "select pid from pg_locks where relation = 'agents'::regclass and not granted";
+    let at_the_table = "select pid from pg_locks where relation = 'agents'::regclass and not granted
+                        and database = (select oid from pg_database where datname = current_database())";
     for (slug, ended) in [
         ("of-the-table", at_the_table.to_owned()),
         (

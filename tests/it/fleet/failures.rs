@@ -131,7 +131,7 @@ async fn a_database_without_credentials_or_answer_fails_alone() -> Outcome {
     )
     .await;
     stage.shut(&["pool-2"], true).await;
-    let options = go_on().connect_timeout(Duration::from_millis(300));
+    let options = go_on().connect_timeout(Duration::from_secs(5));
     let report = stage
         .fleet_with(host(&[COLOUR]), options.clone())
         .migrate()

@@ -9,7 +9,7 @@ use tenantry::schema::apply_to_dedicated;
 use tenantry::{Error, FleetDrift, FleetError, FleetEvent, FleetOptions, OnFailure, Settled};
 
 use super::{COLOUR, Outcome, SHAPE, Stage, Step, host, names, step, told};
-use crate::sql::{one, run, until};
+use crate::sql::{PATIENCE, one, run, until};
 
 const INDEX: Step = step(
     2,
@@ -144,7 +144,7 @@ async fn an_index_is_built_concurrently_while_another_process_waits_to_migrate()
     // A writer: the index is built once it ended, and then waits for whoever has looked before.
     let write = format!("begin; insert into notes (client_id, body) values ('{client}', 'a')");
     run(&mut blocker, &write).await;
-    let fleet = stage.fleet_with(newest, go_on());
+    let fleet = stage.fleet_with(newest, go_on().lock_timeout(PATIENCE));
     let building = tokio::spawn(told(fleet.migrate()));
     let mut watcher = stage.database("ant").await;
     let waiting = "select exists (select from pg_stat_activity where datname = current_database()
@@ -230,7 +230,7 @@ async fn a_migration_takes_no_longer_than_it_may() -> Outcome {
     let stage = Stage::start().await;
     let slow = host(&[step(2, "select pg_sleep(60)")]);
     let options = FleetOptions::default()
-        .migration_timeout(Duration::from_millis(200))
+        .migration_timeout(Duration::from_secs(2))
         .at_once(1);
     let report = stage.fleet_with(slow, options).migrate().report().await?;
     assert!(

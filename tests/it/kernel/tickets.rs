@@ -135,7 +135,7 @@ async fn a_transaction_that_began_in_time_outlives_its_ticket_and_no_other_begin
     let mut pool = Pool::start().await;
     let soon: i64 = one(
         &mut pool.app,
-        "select ceil(extract(epoch from now()))::bigint + 1",
+        "select ceil(extract(epoch from now()))::bigint + 5",
     )
     .await;
     // Without a turn: it is the time that ends it.

@@ -43,3 +43,34 @@ async fn a_database_is_made_once_by_one_at_a_time_however_often_it_is_asked_for(
     platform.close().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn extensions_are_made_once_where_one_that_was_given_up_is_still_at_it() -> Outcome {
+    let platform = Platform::start().await;
+    let id = ClientId::new();
+    let name = format!("{}{}", platform.databases_prefix(), id.as_uuid().simple());
+    let without = platform.databases.clone().extensions([""; 0]);
+    without.create(id).await.unwrap();
+    // As a session that nobody waits for any more goes on.
+    let mut left = connect(platform.fixture.server().connect_options(&name)).await;
+    run(
+        &mut left,
+        &format!("select pg_advisory_lock(hashtextextended('{name}', 1413828180))"),
+    )
+    .await;
+    run(&mut left, "begin; create extension vector").await;
+    let mut watcher = connect(platform.fixture.server().connect_options(&name)).await;
+    let waiting = "select exists (select from pg_stat_activity where datname = current_database()
+                   and pid <> pg_backend_pid() and wait_event_type = 'Lock')";
+    let mut making = Box::pin(platform.databases.create(id));
+    tokio::select! {
+        made = &mut making => panic!("not held up: {:?}", made.map(drop)),
+        () = until(&mut watcher, waiting) => {}
+    }
+    run(&mut left, "commit").await;
+    drop(left);
+    making.await.unwrap();
+    platform.databases.remove(id).await.unwrap();
+    platform.close().await;
+    Ok(())
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tenantry::testing::DelayProxy;
 use tenantry::{ClientEvent, ClientEventKind, ClientStatus, Error, EventSink, HookError};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Outcome, Platform, shared};
@@ -33,12 +34,16 @@ impl EventSink for Diary {
 
 /// Takes nothing, and from then on the server hears nothing.
 #[derive(Debug)]
-struct CutsOff<'p>(&'p DelayProxy);
+struct CutsOff<'p> {
+    proxy: &'p DelayProxy,
+    has: Notify,
+}
 
 #[async_trait]
 impl EventSink for CutsOff<'_> {
     async fn take(&self, _event: &ClientEvent) -> Result<(), HookError> {
-        self.0.pause_requests();
+        self.proxy.pause_requests();
+        self.has.notify_one();
         Err("no answer".into())
     }
 }
@@ -119,8 +124,16 @@ async fn who_could_not_tell_of_an_event_is_not_at_it_any_more() -> Outcome {
     let server = platform.fixture.server();
     let proxy = DelayProxy::start(&server.connect_options("postgres")).await?;
     let far = proxied(&platform.fixture, &proxy).await;
-    let unreachable = CutsOff(&proxy);
+    let unreachable = CutsOff {
+        proxy: &proxy,
+        has: Notify::new(),
+    };
     let mut telling = pin!(far.deliver_events(&unreachable, 1));
+    tokio::select! {
+        biased;
+        () = unreachable.has.notified() => {}
+        early = &mut telling => panic!("the server has not heard that it ended: {early:?}"),
+    }
     let early = timeout(Duration::from_millis(200), &mut telling).await;
     assert!(
         early.is_err(),

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tenantry::{ClientStatus, Error, NewClient};
 
 use super::{Outcome, Platform, Welcome, dedicated, shared};
-use crate::sql::rows;
+use crate::sql::{rows, until};
 
 /// Drops the future the moment that it has been woken so often, each time by an answer that it waited for. Says whether
 /// it was done before.
@@ -34,6 +34,14 @@ async fn interrupted_everywhere(platform: &Platform, new: fn(&str) -> NewClient,
     loop {
         let slug = format!("{}-{wakes}", new("x").tier());
         let done = cut_off(provisioning.provision(new(&slug)), wakes).await;
+        // What it had said the server may be about to commit yet.
+        let mut catalogue = platform.catalogue().await;
+        until(
+            &mut catalogue,
+            "select not exists (select from pg_stat_activity where datname = current_database()
+                 and pid <> pg_backend_pid() and xact_start is not null)",
+        )
+        .await;
         // By another process, as long as the first has not let go of it.
         loop {
             let unfinished = provisioning.unfinished().await?;
@@ -44,7 +52,6 @@ async fn interrupted_everywhere(platform: &Platform, new: fn(&str) -> NewClient,
                 Some(failed) => return Err(failed.into()),
             }
         }
-        let mut catalogue = platform.catalogue().await;
         let found: Vec<(uuid::Uuid, String)> = rows(
             &mut catalogue,
             &format!("select id, status from platform.clients where slug = '{slug}'"),

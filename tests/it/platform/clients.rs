@@ -1,6 +1,6 @@
 //! A new client: the pool that it is placed in, and what it is refused for.
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use tenantry::testing::Fixture;
 use tenantry::{
     ClientRef, ClientStatus, Directory as _, Error, ErrorKind, Hosting, NewClient, NewPool, Placement,
@@ -29,11 +29,11 @@ async fn pools_fill_in_order_and_exactly_under_concurrency() -> Outcome {
         pools.push(platform.register_pool(pool.capacity(capacity)).await?);
     }
     // 57 have room, 64 ask.
-    let created = join_all((0..64).map(|number| {
+    let asked = stream::iter((0..64).map(|number| {
         let slug = format!("client-{number}").parse().unwrap();
         platform.create_client(NewClient::new("Client", slug, "adventurer"))
-    }))
-    .await;
+    }));
+    let created: Vec<_> = asked.buffer_unordered(16).collect().await;
     let full = created
         .iter()
         .filter(

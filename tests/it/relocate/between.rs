@@ -8,7 +8,7 @@ use tenantry::testing::{Fixture, PgServer};
 use tenantry::{ClientConnectionManager, Error, Phase, RelocateTo, RelocationOptions};
 
 use super::{Outcome, own_database, relocation, rows, stopped};
-use crate::sql::{connect, one, run, until};
+use crate::sql::{PATIENCE, connect, one, run, until};
 use crate::support::{HOST, fill};
 
 fn options() -> RelocationOptions {
@@ -24,7 +24,8 @@ async fn who_looks_after_relocations_ends_what_was_interrupted_and_follows_back(
         let fixture = Fixture::start(&HOST).await?;
         let second = fixture.add_pool("pool-2", 10).await?;
         let acme = fixture.shared_client("acme").await?.id;
-        let manager = fixture.manager().await?;
+        let patient = fixture.manager_options().relocation_wait(PATIENCE);
+        let manager = ClientConnectionManager::connect(patient).await?;
         let impatient = fixture.manager_options().relocation_wait(Duration::ZERO);
         let impatient = ClientConnectionManager::connect(impatient).await?;
         let (db, hasty) = (manager.tenant(acme).await?, impatient.tenant(acme).await?);
@@ -88,7 +89,8 @@ async fn a_way_back_that_was_interrupted_is_ended_by_whoever_resumes_or_looks_af
     for tended in [false, true] {
         let fixture = Fixture::start(&HOST).await?;
         let acme = fixture.shared_client("acme").await?.id;
-        let manager = fixture.manager().await?;
+        let patient = fixture.manager_options().relocation_wait(PATIENCE);
+        let manager = ClientConnectionManager::connect(patient).await?;
         let db = manager.tenant(acme).await?;
         fill(&db, "acme").await?;
         let to = own_database(&fixture, "own", acme).await;

@@ -8,15 +8,18 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;
 use tenantry::testing::Fixture;
-use tenantry::{ClientId, Error, Isolation, Phase, RelocateTo, Relocation, RelocationOptions};
+use tenantry::{
+    ClientId, Error, Isolation, Phase, RelocateTo, Relocation, RelocationError, RelocationOptions,
+};
 
 use super::writers::{As, Writers};
 use super::{Outcome, own_database, relocation};
-use crate::sql::connect;
+use crate::sql::{connect, run};
 use crate::support::{HOST, fill};
 
 /// Two tables, for writers alone.
@@ -185,6 +188,43 @@ async fn two_at_once_are_one() -> Outcome {
         "{outcomes:?}"
     );
     manager.close().await;
+    fixture.close().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_is_at_it_is_waited_for_as_long_as_one_that_was_dropped_takes_to_end() -> Outcome {
+    let fixture = Fixture::start(&HOST).await?;
+    let acme = fixture.shared_client("acme").await?.id;
+    let relocation = relocation(&fixture);
+    let mut other = connect(fixture.admin_options(&fixture.database("platform"))).await;
+    let lock = format!("pg_advisory_lock(hashtextextended('relocate {acme}', 1413828180))");
+    run(&mut other, &format!("select {lock}")).await;
+    let began = Instant::now();
+    let taken = relocation.resume(acme).await.unwrap_err();
+    assert!(
+        matches!(
+            &taken,
+            Error::Relocation {
+                source: RelocationError::Taken,
+                ..
+            }
+        ),
+        "{taken:?}"
+    );
+    assert!(began.elapsed() >= Duration::from_millis(500));
+    run(&mut other, "select pg_advisory_unlock_all()").await;
+    let none = relocation.resume(acme).await.unwrap_err();
+    assert!(
+        matches!(
+            &none,
+            Error::Relocation {
+                source: RelocationError::NotUnderWay,
+                ..
+            }
+        ),
+        "{none:?}"
+    );
     fixture.close().await;
     Ok(())
 }

@@ -4,6 +4,8 @@
     reason = "writes past the library, and ends sessions"
 )]
 
+use std::time::Duration;
+
 use tenantry::testing::Fixture;
 use tenantry::{Error, Phase, Placement, RelocateTo, RelocationError, RelocationOptions};
 
@@ -97,7 +99,7 @@ async fn sessions_in_the_way_are_ended_only_if_told_to() -> Outcome {
     tx.update("agents").set("name", "new").all().execute().await?;
     let outcome = relocation
         .clone()
-        .options(hasty().end_blockers(true))
+        .options(hasty().end_blockers(true).fence_budget(Duration::from_secs(3)))
         .resume(acme.id)
         .await?;
     assert_eq!(outcome.phase, Phase::Moved);
@@ -186,7 +188,7 @@ async fn where_everything_takes_too_long_it_is_followed_after_all() -> Outcome {
          select pg_advisory_lock(7)",
     )
     .await;
-    let options = RelocationOptions::default().fence_budget(std::time::Duration::from_millis(400));
+    let options = RelocationOptions::default().fence_budget(Duration::from_secs(2));
     let relocation = relocation(&fixture).options(options);
     let letting_go = async {
         // What had arrived is removed then.

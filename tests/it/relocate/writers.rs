@@ -10,6 +10,7 @@ use tenantry::{ClientConnectionManager, ClientId, Isolation, RunOptions, Transac
 use tokio::task::JoinHandle;
 
 use super::Outcome;
+use crate::sql::PATIENCE;
 
 /// Writers of one client in several managers, each with routes of its own, which nobody tells anything.
 pub(super) struct Writers {
@@ -45,7 +46,9 @@ impl Writers {
         let done = Arc::new(AtomicU64::new(0));
         let (mut tasks, mut managers) = (Vec::new(), Vec::new());
         for (number, how) in each.iter().copied().enumerate() {
-            let manager = fixture.manager().await.unwrap();
+            // Who is killed between both places leaves the client served by none until the next one goes on.
+            let options = fixture.manager_options().relocation_wait(PATIENCE);
+            let manager = ClientConnectionManager::connect(options).await.unwrap();
             let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
             managers.push(manager.clone());
             tasks.push(tokio::spawn(async move {

@@ -80,7 +80,7 @@ async fn dropped_or_killed_anywhere_it_is_resumed_and_rolled_back_under_the_old_
         after += 7;
         assert!(hits < 100, "not protected after {hits} hits");
     }
-    assert!(hits > 5, "only {hits} hits");
+    assert!(hits > 1, "only {hits} hits");
     application.has_written(10).await;
     let (mut after, mut hits) = (3, 0);
     loop {
@@ -100,7 +100,7 @@ async fn dropped_or_killed_anywhere_it_is_resumed_and_rolled_back_under_the_old_
         after += 7;
         assert!(hits < 100, "not rolled back after {hits} hits");
     }
-    assert!(hits > 5, "only {hits} hits");
+    assert!(hits > 1, "only {hits} hits");
     assert_eq!(stage.schema().await, before);
     application.end(&stage).await;
     stage.close().await;

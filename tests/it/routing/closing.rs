@@ -1,6 +1,6 @@
 //! What is left of a manager that is closed or dropped: nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::poll;
 use tenantry::testing::Fixture;
@@ -45,7 +45,7 @@ async fn closing_waits_for_transactions_and_then_everything_is_closed() -> Outco
             assert!(matches!(db.query("agents").count().await, Err(Error::Closed)));
             assert!(matches!(db.begin().await, Err(Error::Closed)));
         };
-        tokio::time::timeout(Duration::from_secs(5), refusals).await
+        tokio::time::timeout(PATIENCE, refusals).await
     };
     for (db, _) in &open {
         assert!(refused(db).await.is_ok(), "{:?} waits", db.client().slug);

@@ -202,8 +202,8 @@ async fn a_database_that_cannot_be_reached_affects_its_own_clients_alone() -> Ou
     let manager = connected(
         fixture
             .manager_options()
-            .pool_connections(ConnectionOptions::default().connect_timeout(Duration::from_secs(1)))
-            .dedicated_pool(PgPoolOptions::new().acquire_timeout(Duration::from_secs(1))),
+            .pool_connections(ConnectionOptions::default().connect_timeout(Duration::from_secs(5)))
+            .dedicated_pool(PgPoolOptions::new().acquire_timeout(Duration::from_secs(5))),
     )
     .await;
     let ask = async |id| manager.tenant(id).await?.query("agents").count().await;

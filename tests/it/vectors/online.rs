@@ -78,8 +78,8 @@ async fn promoting_again_finds_the_index_that_is_there() -> Outcome {
 }
 
 /// The builder's session, where it waits for a transaction in flight.
-const WAITING: &str =
-    "select count(*) = 1 from pg_stat_progress_create_index where phase like 'waiting for%'";
+const WAITING: &str = "select count(*) = 1 from pg_stat_progress_create_index
+     where datname = current_database() and phase like 'waiting for%'";
 
 #[tokio::test]
 async fn what_an_interrupted_build_left_is_built_anew() -> Outcome {
@@ -100,7 +100,7 @@ async fn what_an_interrupted_build_left_is_built_anew() -> Outcome {
     until(&mut superuser, WAITING).await;
     let ended: bool = one(
         &mut superuser,
-        "select pg_terminate_backend(pid, 5000) from pg_stat_progress_create_index",
+        "select pg_terminate_backend(pid, 5000) from pg_stat_progress_create_index where datname = current_database()",
     )
     .await;
     assert!(ended);
