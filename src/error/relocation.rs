@@ -29,7 +29,7 @@ pub enum RelocationError {
         /// How far it is.
         phase: String,
     },
-    /// Another process is at it, or took it over.
+    /// Another process is at it, also after a second, or took it over.
     #[error("another process is at it")]
     Taken,
     /// The tables of a database changed after the plan was made: cancel it and plan anew.

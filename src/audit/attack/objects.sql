@@ -60,7 +60,9 @@ select case p.prokind when 'p' then 'procedure' else 'function' end,
                                         from pg_catalog.pg_enum e where e.enumtypid = coalesce(et.oid, bt.oid)), '[]'),
                     'parts', coalesce((
                         select jsonb_agg(jsonb_build_object(
-                            'name', q.attname, 'domain', qt.typtype = 'd', 'base', qt.typname, 'category', qt.typcategory, 'element', eq.typname, 'labels', '[]'::jsonb,
+                            'name', q.attname, 'domain', qt.typtype = 'd', 'base', qt.typname, 'category', qt.typcategory, 'element', eq.typname,
+                            'labels', coalesce((select jsonb_agg(e.enumlabel order by e.enumsortorder)
+                                                from pg_catalog.pg_enum e where e.enumtypid = coalesce(eq.oid, qt.oid)), '[]'),
                             'typmod', q.atttypmod) order by q.attnum)
                         from pg_catalog.pg_attribute q
                         join pg_catalog.pg_type qt on qt.oid = q.atttypid
@@ -76,6 +78,9 @@ from pg_catalog.pg_proc p
 join host h on h.oid = p.pronamespace
 where p.prokind in ('f', 'p')
   and p.prorettype not in ('trigger'::regtype, 'event_trigger'::regtype)
+  -- What makes a range comes with its type.
+  and not exists (select from pg_catalog.pg_depend d
+                  where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid and d.deptype = 'i')
   and (p.prosecdef or not exists (
        select from of_extensions d where d.classid = 'pg_catalog.pg_proc'::regclass and d.objid = p.oid))
 order by 1, 3

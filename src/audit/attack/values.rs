@@ -103,7 +103,7 @@ pub(super) fn candidates(table: &Table, column: &Column, salt: &Salt) -> Vec<Str
             "{}".to_owned(),
             String::new(),
         ]);
-        let most = text_length(column);
+        let most = text_length(&column.kind, column.typmod);
         texts.retain(|text| most.is_none_or(|most| text.len() <= most));
     }
     let mut seen = std::collections::HashSet::new();
@@ -116,9 +116,9 @@ pub(super) fn candidates(table: &Table, column: &Column, salt: &Salt) -> Vec<Str
     values
 }
 
-fn text_length(column: &Column) -> Option<usize> {
-    match column.kind.base.as_str() {
-        "varchar" | "bpchar" => usize::try_from(column.typmod - 4).ok(),
+fn text_length(kind: &Kind, typmod: i32) -> Option<usize> {
+    match kind.base.as_str() {
+        "varchar" | "bpchar" => usize::try_from(typmod - 4).ok(),
         "char" => Some(1),
         "name" => Some(63),
         _ => None,
@@ -151,7 +151,11 @@ pub(super) fn of_kind(kind: &Kind, typmod: i32, salt: &Salt) -> Vec<String> {
             if part.domain {
                 return String::new();
             }
-            let first = of_kind(&part.kind, part.typmod, salt).into_iter().next();
+            let mut texts = of_kind(&part.kind, part.typmod, salt).into_iter();
+            let most = text_length(&part.kind, part.typmod).unwrap_or(usize::MAX);
+            let first = texts
+                .next()
+                .map(|text| text.chars().take(most).collect::<String>());
             first.map(|text| in_quotes(&text)).unwrap_or_default()
         });
         return vec![format!("({})", parts.collect::<Vec<_>>().join(","))];

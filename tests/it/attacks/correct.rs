@@ -40,6 +40,12 @@ async fn tables_of_every_kind_are_filled() -> Outcome {
     let report = attacked(&fixture).await?;
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.tables.len(), 10, "{report:#?}");
+    // A function of a whole row is called with one.
+    assert_eq!(report.left_out, Vec::<String>::new());
+    assert!(
+        report.functions.contains(&"public.label_of(stay)".to_owned()),
+        "{report:#?}"
+    );
     fixture.close().await;
     Ok(())
 }

@@ -5,7 +5,7 @@ create domain short as text check (char_length(value) between 2 and 6);
 create domain percent as integer check (value between 1 and 99);
 create domain mail as text not null check (value ~ '^[^@ ]+@[^@ ]+\.[a-z]+$');
 create type pair as (a integer, b text);
-create type stay as (mood mood, short short, price numeric(3, 1), tags text[], pair pair, "client ""x""" uuid, at date);
+create type stay as (mood mood, short short, price numeric(3, 1), tags text[], pair pair, "client ""x""" uuid, at date, label varchar(5));
 create type floats as range (subtype = float8);
 
 create table kinds (
@@ -144,3 +144,11 @@ create table subscriptions (
     primary key (client_id, plan_id)
 );
 select tenantry.protect('subscriptions');
+
+-- Of a whole row.
+create function label_of(one stay) returns text language plpgsql stable as $$
+begin
+    if one.mood is null or one.label is null then raise exception 'no row'; end if;
+    return one.label;
+end
+$$;
